@@ -1,0 +1,76 @@
+"""Parses the command line and runs a verb."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from beethoven.cli import exit_codes
+from beethoven.cli.output import print_error
+from beethoven.errors import AlreadyRunning, BeethovenError, ConfigError
+
+# Each is a module of this package with SUMMARY, `configure(parser)` and `run(options)`.
+VERBS: Final = ("run", "check", "status", "tree", "call", "restart", "stop", "version")
+
+
+def _verb(name: str) -> ModuleType:
+    return import_module(f"beethoven.cli.{name}")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="beethoven",
+        description="Supervised processes that keep running. A bare FILE means `run FILE`.",
+        epilog=exit_codes.EPILOG,
+        formatter_class=raw,
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name in VERBS:
+        module = _verb(name)
+        verb = verbs.add_parser(
+            name,
+            help=module.SUMMARY,
+            description=module.SUMMARY,
+            epilog=exit_codes.EPILOG,
+            formatter_class=raw,
+        )
+        module.configure(verb)
+    return parser
+
+
+def with_verb(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with the verb `run` put before a bare file."""
+    first = next(iter(arguments), "")
+    names_a_file = first.endswith(".toml") or Path(first).is_file()
+    if first and not first.startswith("-") and first not in VERBS and names_a_file:
+        return ["run", *arguments]
+    return list(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    options = build_parser().parse_args(with_verb(sys.argv[1:] if arguments is None else arguments))
+    try:
+        code: int = _verb(options.verb).run(options)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        return exit_codes.CONFIG
+    except AlreadyRunning as error:
+        print_error(str(error))
+        return exit_codes.ALREADY_RUNNING
+    except BeethovenError as error:
+        print_error(str(error))
+        return exit_codes.FAILED
+    except BrokenPipeError:
+        # Whoever read our output has had enough; the interpreter must not complain at its end.
+        sys.stdout = None
+        return exit_codes.FAILED
+    except KeyboardInterrupt:
+        return 130
+    return code

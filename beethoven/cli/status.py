@@ -1,0 +1,67 @@
+"""`beethoven status`: what runs."""
+
+import argparse
+from typing import Any
+
+from beethoven.cli import exit_codes
+from beethoven.cli.options import add_json, add_node
+from beethoven.cli.output import print_error, print_json, print_table
+from beethoven.errors import NodeNotFound
+from beethoven.node.control import NodeClient
+
+SUMMARY = "Show what runs. Exits 3 if something that should run does not."
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this verb."""
+    add_node(parser)
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the verb."""
+    try:
+        status = NodeClient.find(options.node).status()
+    except NodeNotFound as error:
+        print_error(str(error))
+        return exit_codes.NOT_RUNNING
+    if options.json:
+        print_json(status)
+    else:
+        _show(status)
+    alive = sum(member["state"] == "alive" for member in status["members"])
+    complete = all(is_complete(role, alive) for role in status["roles"])
+    return exit_codes.OK if complete else exit_codes.NOT_RUNNING
+
+
+def is_complete(role: dict[str, Any], nodes: int) -> bool:
+    """Whether a role runs as often as it can, or has done what it was there for."""
+    states = [instance["state"] for instance in role["instances"]]
+    settled = sum(state in {"running", "stopped"} for state in states)
+    possible: int = min(role["wanted"], nodes)
+    return settled >= possible
+
+
+def _show(status: dict[str, Any]) -> None:
+    node = status["node"]
+    print(f"node {node['name']}  {node['address']}  {node['state']}  pid {node['pid']}")
+    rows = [
+        (
+            role["name"],
+            f"{role['running']}/{role['wanted']}",
+            instance["node"],
+            str(instance["pid"] or "-"),
+            instance["state"],
+            str(instance["restarts"]),
+            instance["since"],
+            instance["last_exit"] or "-",
+        )
+        for role in status["roles"]
+        for instance in role["instances"] or [_NONE]
+    ]
+    if rows:
+        columns = ("ROLE", "RUNNING", "NODE", "PID", "STATE", "RESTARTS", "SINCE", "LAST EXIT")
+        print_table(columns, rows)
+
+
+_NONE = {"node": "-", "pid": None, "state": "-", "restarts": "-", "since": "-", "last_exit": None}

@@ -1,0 +1,271 @@
+"""
+Every exception of Beethoven, as one tree.
+
+```text
+BeethovenError
+├─ SpecError                   yours: a child specification, option or setting is wrong
+│  └─ ConfigError              a configuration file is wrong; carries every problem found
+├─ ProcessError                one process or one message to it
+│  ├─ StartError
+│  │  ├─ StartFailed           the process ended before its `init` returned
+│  │  ├─ StartTimeout          `init` took longer than allowed; the process was killed
+│  │  ├─ StartIgnored          `init` returned `Ignore`
+│  │  └─ AlreadyStarted        the name is held by a living process
+│  └─ CallError
+│     ├─ NoProcess             nobody lives at that name or reference
+│     ├─ CallTimeout           no reply in time; the request may still be executed
+│     ├─ ProcessExited         the process ended before it replied
+│     ├─ CallingSelf           a process called itself
+│     ├─ RequestRefused        the request could not be read on the other side
+│     ├─ ReplyNotPicklable     the reply could not be sent back
+│     └─ Overloaded            the receiver did not drain its messages in time
+├─ SupervisionError            a management call that the supervisor refused
+│  ├─ ChildNotFound
+│  ├─ ChildRunning
+│  ├─ ChildRestarting
+│  ├─ ChildAlreadyPresent
+│  ├─ ChildStartFailed
+│  └─ MaxChildren
+└─ NodeError                   the node as a whole
+   ├─ AlreadyRunning           a node of that name runs
+   └─ NodeNotFound             no such node runs
+```
+
+Every error survives `pickle`, because every error may cross a process boundary.
+"""
+
+from typing import Any
+
+
+def _rebuild(cls: type["BeethovenError"], state: dict[str, Any]) -> "BeethovenError":
+    error = cls.__new__(cls)
+    error.__dict__.update(state)
+    Exception.__init__(error, state["message"])
+    return error
+
+
+class BeethovenError(Exception):
+    """The base of every error that Beethoven raises."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.__dict__)
+
+
+class SpecError(BeethovenError):
+    """
+    A child specification, an option or a setting is wrong.
+
+    The message reads `child 'name': expected <field> to be <rule>, got: <value>`.
+    """
+
+    def __init__(self, *, subject: str, field: str, expected: str, got: object) -> None:
+        super().__init__(f"{subject}: expected {field} to be {expected}, got: {got!r}")
+        self.subject = subject
+        self.field = field
+        self.expected = expected
+
+
+class ConfigError(BeethovenError):
+    """A configuration file is wrong. `problems` holds every problem found, one line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class ProcessError(BeethovenError):
+    """The base of errors about one process."""
+
+
+class StartError(ProcessError):
+    """The base of reasons why a process did not start."""
+
+
+class StartFailed(StartError):
+    """
+    The process ended before its `init` returned, and not by an exception that could be raised here.
+
+    `reason` is the `ExitReason`.
+    """
+
+    def __init__(self, *, process: str, reason: Any) -> None:
+        text = getattr(reason, "traceback", "") or ""
+        super().__init__(f"{process}: could not start: {reason}" + (f"\n{text}" if text else ""))
+        self.process = process
+        self.reason = reason
+
+
+class StartTimeout(StartError):
+    """`init` took longer than the start timeout allows; the process was killed."""
+
+    def __init__(self, *, process: str, timeout: float) -> None:
+        super().__init__(f"{process}: expected init to return within {timeout:g} s; it was killed")
+        self.process = process
+        self.timeout = timeout
+
+
+class StartIgnored(StartError):
+    """`init` returned `Ignore`: the process did not want to start, which is no failure."""
+
+    def __init__(self, *, process: str) -> None:
+        super().__init__(f"{process}: init returned Ignore")
+        self.process = process
+
+
+class AlreadyStarted(StartError):
+    """The name is held by a living process. `holder` is its reference."""
+
+    def __init__(self, *, name: str, holder: Any) -> None:
+        super().__init__(f"the name {name!r} is held by a living process: {holder!r}")
+        self.name = name
+        self.holder = holder
+
+
+class CallError(ProcessError):
+    """The base of reasons why a call brought no reply, or a cast could not be handed over."""
+
+
+class NoProcess(CallError):
+    """Nobody lives at that name or reference."""
+
+    def __init__(self, *, target: str) -> None:
+        super().__init__(f"no process: {target}")
+        self.target = target
+
+
+class CallTimeout(CallError):
+    """
+    No reply arrived in time.
+
+    A timeout cancels nothing: the request may still be executed. Its late reply is dropped.
+    """
+
+    def __init__(self, *, target: str, timeout: float) -> None:
+        super().__init__(f"{target}: no reply within {timeout:g} s")
+        self.target = target
+        self.timeout = timeout
+
+
+class ProcessExited(CallError):
+    """The process ended before it replied. `reason` is its `ExitReason`."""
+
+    def __init__(self, *, target: str, reason: Any) -> None:
+        text = getattr(reason, "traceback", "") or ""
+        super().__init__(f"{target}: exited: {reason}" + (f"\n{text}" if text else ""))
+        self.target = target
+        self.reason = reason
+
+
+class CallingSelf(CallError):
+    """A process called itself, which could only end in a timeout."""
+
+    def __init__(self, *, target: str) -> None:
+        super().__init__(f"{target}: a process cannot call itself")
+        self.target = target
+
+
+class RequestRefused(CallError):
+    """The request arrived, but could not be read there (for instance its class is unknown)."""
+
+    def __init__(self, *, target: str, cause: str) -> None:
+        super().__init__(f"{target}: could not read the request: {cause}")
+        self.target = target
+        self.cause = cause
+
+
+class ReplyNotPicklable(CallError):
+    """The process replied with a value that cannot be sent."""
+
+    def __init__(self, *, target: str, type_name: str, cause: str) -> None:
+        super().__init__(
+            f"{target}: expected a reply that can be pickled, got: {type_name}: {cause}"
+        )
+        self.target = target
+        self.type_name = type_name
+
+
+class Overloaded(CallError):
+    """The receiver did not drain its messages in time; this message was not handed over."""
+
+    def __init__(self, *, target: str, timeout: float) -> None:
+        super().__init__(f"{target}: did not take the message within {timeout:g} s")
+        self.target = target
+        self.timeout = timeout
+
+
+class SupervisionError(BeethovenError):
+    """The base of management calls that a supervisor refused."""
+
+
+class ChildNotFound(SupervisionError):
+    """The supervisor has no such child."""
+
+    def __init__(self, *, child: str) -> None:
+        super().__init__(f"no child {child}")
+        self.child = child
+
+
+class ChildRunning(SupervisionError):
+    """The child runs, so it cannot be restarted or deleted by hand."""
+
+    def __init__(self, *, child: str) -> None:
+        super().__init__(f"child {child} is running")
+        self.child = child
+
+
+class ChildRestarting(SupervisionError):
+    """The supervisor is restarting the child."""
+
+    def __init__(self, *, child: str) -> None:
+        super().__init__(f"child {child} is restarting")
+        self.child = child
+
+
+class ChildAlreadyPresent(SupervisionError):
+    """A child of that id is specified already, but does not run. `restart_child` starts it."""
+
+    def __init__(self, *, child: str) -> None:
+        super().__init__(f"child {child} is already present")
+        self.child = child
+
+
+class ChildStartFailed(SupervisionError):
+    """A child did not start. `reason` is the `ExitReason`."""
+
+    def __init__(self, *, child: str, reason: Any) -> None:
+        text = getattr(reason, "traceback", "") or ""
+        super().__init__(f"child {child} could not start: {reason}" + (f"\n{text}" if text else ""))
+        self.child = child
+        self.reason = reason
+
+
+class MaxChildren(SupervisionError):
+    """The dynamic supervisor has as many children as it may have."""
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(f"expected at most {limit} children")
+        self.limit = limit
+
+
+class NodeError(BeethovenError):
+    """The base of errors about a whole node."""
+
+
+class AlreadyRunning(NodeError):
+    """A node of that name runs on this machine, under this user."""
+
+    def __init__(self, *, name: str, pid: int) -> None:
+        super().__init__(f"a node named {name!r} is already running, pid {pid}")
+        self.name = name
+        self.pid = pid
+
+
+class NodeNotFound(NodeError):
+    """No such node runs on this machine under this user, or several do and none was named."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)

@@ -1,0 +1,136 @@
+"""
+Reads `app.toml` into `NodeSettings`, or reports everything that is wrong with it.
+
+It starts and imports nothing; whether the classes of roles can be loaded is checked by
+`role_loading`. docs/configuration.md explains the file to its users.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import tomli
+
+from beethoven.errors import ConfigError
+from beethoven.log import LogFormat, LogLevel
+from beethoven.node import kinds
+from beethoven.node.networks import read_network
+from beethoven.node.overrides import override
+from beethoven.node.report import Report
+from beethoven.node.role_tables import read_roles
+from beethoven.node.settings import LogSettings, NodeSettings
+from beethoven.node.tables import TableReader
+from beethoven.node.toml_lines import KeyPath, locate_keys
+
+_NAME: Final = kinds.matching("[a-z0-9][a-z0-9._-]*", called="a node name", longest=32)
+
+
+def read_settings(path: Path, environ: Mapping[str, str]) -> NodeSettings:
+    """
+    Return the settings of a configuration file.
+
+    Args:
+        path: The file. In one named `pyproject.toml` the tables are inside `[tool.beethoven]`.
+        environ: The variables, for `${NAME}` in strings, for overrides such as BEETHOVEN_NAME,
+            and for PATH.
+
+    Raises:
+        ConfigError: The file is missing, cannot be read, or is wrong. Every problem is in it.
+    """
+    return parse_settings(_read_source(path), path, environ)
+
+
+def parse_settings(source: str, path: Path, environ: Mapping[str, str]) -> NodeSettings:
+    """Return the settings of a configuration that was read already, as `read_settings` does."""
+    try:
+        document = _parse(source, path)
+        return _read_document(document, source, path, environ)
+    except RecursionError as error:
+        raise ConfigError([f"{path}: the values are nested too deeply"]) from error
+
+
+def _read_source(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ConfigError([f"{path}: no such file"]) from error
+    except IsADirectoryError as error:
+        raise ConfigError([f"{path}: expected a file, got: a folder"]) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError([f"{path}: the file cannot be read: {reason}"]) from error
+    try:
+        # Some editors start a file with a byte-order mark.
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        text = f"{path}:{line}: expected UTF-8, got: the byte 0x{error.object[error.start]:02x}"
+        raise ConfigError([text]) from error
+
+
+def _parse(source: str, path: Path) -> dict[str, Any]:
+    try:
+        return tomli.loads(source)
+    except tomli.TOMLDecodeError as error:
+        place = f"{path}:{error.lineno}:{error.colno}"
+        raise ConfigError([f"{place}: not valid TOML: {error.msg}"]) from error
+    except ValueError as error:
+        # Python's own refusal, of an integer with thousands of digits for instance.
+        raise ConfigError([f"{path}: not valid TOML: {error}"]) from error
+
+
+def _read_document(
+    document: dict[str, Any], source: str, path: Path, environ: Mapping[str, str]
+) -> NodeSettings:
+    tables, lines = document, locate_keys(source)
+    prefix: KeyPath = ()
+    if path.name == "pyproject.toml":
+        tables, prefix = _tool_table(document, path), ("tool", "beethoven")
+    tables, variables = override(tables, environ)
+    report = Report(
+        str(path), lines, {(*prefix, *key): variable for key, variable in variables.items()}
+    )
+    root = TableReader(tables, prefix, report, environ)
+    settings = _read_node(root, path)
+    report.raise_problems()
+    return settings
+
+
+def _tool_table(document: dict[str, Any], path: Path) -> dict[str, Any]:
+    tool = document.get("tool")
+    table = tool.get("beethoven") if isinstance(tool, dict) else None
+    if not isinstance(table, dict):
+        raise ConfigError([f"{path}: expected a table [tool.beethoven]"])
+    return table
+
+
+def _read_node(root: TableReader, path: Path) -> NodeSettings:
+    file = path.absolute()
+    default = NodeSettings(file)
+    table = root.table("beethoven")
+    net, mask = read_network(table, default.cluster_net, default.cluster_net_mask)
+    port = table.read("listener_port", kinds.integer(1, 65535), default.listener_port)
+    settings = NodeSettings(
+        path=file,
+        name=table.read("name", _NAME, default.name),
+        cluster_net=net,
+        cluster_net_mask=mask,
+        listener_port=port,
+        use_az_net=table.read("use_az_net", kinds.boolean, default.use_az_net),
+        logging=_read_logging(root.table("logging")),
+        roles=read_roles(root.table("roles"), file.parent),
+        notes=root.report.notes,
+    )
+    table.finish()
+    root.finish()
+    return settings
+
+
+def _read_logging(table: TableReader) -> LogSettings:
+    default = LogSettings()
+    settings = LogSettings(
+        level=table.read("level", kinds.one_of(LogLevel), default.level),
+        format=table.read("format", kinds.one_of(LogFormat), default.format),
+    )
+    table.finish()
+    return settings

@@ -1,0 +1,72 @@
+"""
+Settings that the environment gives instead of the file.
+
+Each key of `[beethoven]` and `[logging]` has a variable. An empty variable counts as not set, and
+other variables that start with `BEETHOVEN_`, such as those that a node hands to its processes,
+are not looked at.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from beethoven.node.toml_lines import KeyPath
+
+_SWITCHES: Final = {"true": True, "1": True, "false": False, "0": False}
+
+
+def override(
+    document: dict[str, Any], environ: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[KeyPath, str]]:
+    """
+    Return a document with what the environment says, and which variables said it.
+
+    Args:
+        document: The tables of a configuration; left as it is.
+        environ: The variables.
+
+    Returns:
+        The document to read, and `{(table, key): variable}`.
+    """
+    variables: dict[KeyPath, str] = {}
+    for variable, (table, key, meaning) in _VARIABLES.items():
+        written = environ.get(variable)
+        inner = document.get(table, {})
+        # A table that is none is reported when it is read.
+        if written and isinstance(inner, dict):
+            document = {**document, table: {**inner, key: meaning(written)}}
+            variables[table, key] = variable
+    return _with_one_mask(document, variables), variables
+
+
+def _with_one_mask(document: dict[str, Any], variables: dict[KeyPath, str]) -> dict[str, Any]:
+    """Drop the mask of the file if the environment says the whole network."""
+    net, mask = ("beethoven", "cluster_net"), ("beethoven", "cluster_net_mask")
+    if net in variables and mask not in variables and "/" in document["beethoven"]["cluster_net"]:
+        kept = {key: value for key, value in document["beethoven"].items() if key != mask[1]}
+        return {**document, "beethoven": kept}
+    return document
+
+
+def _text(written: str) -> str:
+    # The shell has had its turn at it: a dollar sign is one.
+    return written.replace("$", "$$")
+
+
+def _number(written: str) -> int | str:
+    digits = written.isascii() and written.isdecimal() and len(written) <= 9
+    return int(written) if digits else _text(written)
+
+
+def _switch(written: str) -> bool | str:
+    return _SWITCHES.get(written.lower(), _text(written))
+
+
+_VARIABLES: Final[dict[str, tuple[str, str, Callable[[str], object]]]] = {
+    "BEETHOVEN_NAME": ("beethoven", "name", _text),
+    "BEETHOVEN_CLUSTER_NET": ("beethoven", "cluster_net", _text),
+    "BEETHOVEN_CLUSTER_NET_MASK": ("beethoven", "cluster_net_mask", _text),
+    "BEETHOVEN_LISTENER_PORT": ("beethoven", "listener_port", _number),
+    "BEETHOVEN_USE_AZ_NET": ("beethoven", "use_az_net", _switch),
+    "BEETHOVEN_LOGGING__LEVEL": ("logging", "level", _text),
+    "BEETHOVEN_LOGGING__FORMAT": ("logging", "format", _text),
+}

@@ -1,0 +1,139 @@
+"""
+How the nodes of one user on one machine are found: a locked file for each, by name.
+
+The lock is the proof of life. It ends with its process, so what a killed node left behind never
+keeps another from starting.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from beethoven.errors import AlreadyRunning, NodeNotFound
+from beethoven.runtime.folder import base_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """
+    A node that runs on this machine.
+
+    Attributes:
+        name: The node's name.
+        pid: Its root process.
+        folder: The private folder of its tree.
+        address: Where other nodes find it.
+        since: When it started, in seconds since 1970.
+        config: Its configuration file.
+    """
+
+    name: str
+    pid: int
+    folder: str
+    address: str
+    since: float
+    config: str
+
+
+def _path(name: str) -> Path:
+    return base_folder() / f"node-{name}"
+
+
+@contextlib.contextmanager
+def claimed(name: str) -> Iterator[int]:
+    """
+    Hold a node's name; the file is removed in the end.
+
+    Yields:
+        The open file, for `announce`.
+
+    Raises:
+        AlreadyRunning: A living node holds it.
+    """
+    path = _path(name)
+    handle = _lock(path)
+    if handle is None:
+        found = _read(path)
+        raise AlreadyRunning(name=name, pid=found.pid if found else 0)
+    try:
+        os.ftruncate(handle, 0)
+        yield handle
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _lock(path: Path) -> int | None:
+    """Return the open file with its lock held, or None if another process holds it."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Its last holder may have removed it between our two steps.
+            if os.fstat(handle).st_ino == path.stat().st_ino:
+                return handle
+        except BlockingIOError:
+            os.close(handle)
+            return None
+        except FileNotFoundError:
+            pass
+        os.close(handle)
+
+
+def announce(handle: int, presence: Presence) -> None:
+    """Let the node be found."""
+    os.pwrite(handle, json.dumps(asdict(presence)).encode(), 0)
+
+
+def _read(path: Path) -> Presence | None:
+    try:
+        return Presence(**json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _is_held(path: Path) -> bool:
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def running_nodes() -> list[Presence]:
+    """Return the nodes of this user that run on this machine, by name."""
+    found = []
+    for path in sorted(base_folder().glob("node-*")):
+        with contextlib.suppress(OSError):
+            if _is_held(path) and (presence := _read(path)) is not None:
+                found.append(presence)
+    return found
+
+
+def find_node(name: str | None) -> Presence:
+    """
+    Return the node that is meant.
+
+    Args:
+        name: Its name, or None for the only one.
+
+    Raises:
+        NodeNotFound: There is none, or several and none was named.
+    """
+    nodes = running_nodes()
+    names = ", ".join(node.name for node in nodes)
+    if name is None and len(nodes) == 1:
+        return nodes[0]
+    if name is None and nodes:
+        raise NodeNotFound(f"several nodes run here: {names}; choose one with --node NAME")
+    for node in nodes:
+        if node.name == name:
+            return node
+    wanted = "no node" if name is None else f"no node named {name!r}"
+    running = f"; running: {names}" if names else ""
+    raise NodeNotFound(f"{wanted} runs on this machine for this user{running}")

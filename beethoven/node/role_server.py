@@ -1,0 +1,95 @@
+"""
+RoleServer: sees to it that this node runs what it should, and tells what it runs.
+
+It may die at any moment: what runs goes on running, and its successor looks again.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from beethoven.errors import CallError
+from beethoven.log import get_log
+from beethoven.node.role_process import child_spec
+from beethoven.node.role_server_state import StartRole, StopRole, reconcile, role_status
+from beethoven.node.settings import RoleSettings
+from beethoven.runtime.reference import call, cast
+from beethoven.runtime.role import Caller, Role
+from beethoven.supervision.listing import ChildEntry
+
+NAME: Final = "beethoven.role_server"
+ROLE_SUPERVISOR: Final = "beethoven.role_supervisor"
+
+# How often it looks, in seconds: the bound within which a missing instance is noticed.
+_INTERVAL: Final = 0.5
+_ASK_TIMEOUT: Final = 2.0
+
+log = get_log("role_server")
+
+
+@dataclass(frozen=True, slots=True)
+class RoleServerArgs:
+    """What the role server is started with."""
+
+    node: str
+    roles: tuple[RoleSettings, ...]
+
+
+class RoleServer(Role):
+    """The process; what it decides is in `role_server_state`."""
+
+    def init(self, args: RoleServerArgs) -> None:
+        self._args = args
+        self._wanted = {role.name: child_spec(role) for role in args.roles}
+        self._is_supervised = True
+        self.continue_with("look")
+
+    def handle_continue(self, argument: Any) -> None:
+        self._look()
+        self.send_after(_INTERVAL, "look")
+
+    def handle_info(self, message: Any) -> None:
+        if message == "look":
+            self.continue_with("look")
+        else:
+            super().handle_info(message)
+
+    def handle_call(self, request: Any, caller: Caller) -> Any:
+        match request:
+            case "status":
+                return self._status()
+            case "look":
+                self._look()
+                return None
+        raise ValueError(f"expected 'status' or 'look', got: {request!r}")
+
+    def _children(self) -> list[ChildEntry] | None:
+        """Return what the role supervisor has, or None while there is no role supervisor."""
+        try:
+            _, children = call(ROLE_SUPERVISOR, ("which_children",), timeout=_ASK_TIMEOUT)
+        except CallError as error:
+            if self._is_supervised:
+                log.warning("role_supervisor_missing", reason=error)
+            self._is_supervised = False
+            return None
+        self._is_supervised = True
+        return list(children)
+
+    def _look(self) -> None:
+        children = self._children()
+        if children is None:
+            return
+        for action in reconcile(self._wanted, children):
+            match action:
+                case StartRole(spec):
+                    log.info("role_starting", role=spec.id)
+                    cast(ROLE_SUPERVISOR, ("start_child", spec))
+                case StopRole(name):
+                    log.info("role_stopping", role=name)
+                    cast(ROLE_SUPERVISOR, ("terminate_child", name))
+
+    def _status(self) -> list[dict[str, Any]]:
+        children = {child.id: child for child in self._children() or []}
+        return [
+            role_status(role.name, role.instances, self._args.node, children.get(role.name))
+            for role in self._args.roles
+        ]

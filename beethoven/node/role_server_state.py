@@ -1,0 +1,72 @@
+"""
+What the role server decides: what to start and stop so that this node runs what it should.
+
+Pure. Nothing is remembered from one look to the next: what runs is what the role supervisor says.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from beethoven.clock import utc
+from beethoven.supervision.child_spec import ChildSpec
+from beethoven.supervision.listing import ChildEntry
+
+
+@dataclass(frozen=True, slots=True)
+class StartRole:
+    """Start the instance of a role on this node."""
+
+    spec: ChildSpec
+
+
+@dataclass(frozen=True, slots=True)
+class StopRole:
+    """Stop an instance that this node is not to run."""
+
+    id: str
+
+
+def reconcile(
+    wanted: Mapping[str, ChildSpec], children: Iterable[ChildEntry]
+) -> list[StartRole | StopRole]:
+    """
+    Return what must be done so that exactly the wanted roles have an instance here.
+
+    A role that has one in any state is left alone: while it starts, stops or is retried it is the
+    role supervisor's, and one that has ended for good stays ended.
+
+    Args:
+        wanted: The roles that this node is to run, by name.
+        children: What the role supervisor has.
+    """
+    present = {child.id for child in children}
+    surplus: list[StartRole | StopRole] = [StopRole(name) for name in sorted(present - set(wanted))]
+    missing = [StartRole(spec) for name, spec in wanted.items() if name not in present]
+    return surplus + missing
+
+
+def role_status(name: str, wanted: int, node: str, child: ChildEntry | None) -> dict[str, Any]:
+    """
+    Return what is told of a role: `{"name", "wanted", "running", "instances"}`.
+
+    Args:
+        name: The role.
+        wanted: Instances wanted across the cluster.
+        node: The node's name.
+        child: Its instance on this node, if the role supervisor has one.
+    """
+    instances = [] if child is None else [_instance(node, child)]
+    running = sum(instance["state"] == "running" for instance in instances)
+    return {"name": name, "wanted": wanted, "running": running, "instances": instances}
+
+
+def _instance(node: str, child: ChildEntry) -> dict[str, Any]:
+    return {
+        "node": node,
+        "pid": None if child.ref is None else child.ref.pid,
+        "state": child.status,
+        "restarts": child.restarts,
+        "since": utc(child.since),
+        "last_exit": None if child.last_exit is None else str(child.last_exit),
+    }

@@ -1,0 +1,236 @@
+"""
+Birth: what a parent hands to the fork server and to the child, and what they answer.
+
+Three parties speak: the parent sends a `Request` to the fork server together with one end of a
+socket pair, the *control*; the child reads its `Birth` from the control and answers on it.
+"""
+
+import os
+import pickle
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from multiprocessing import process, util
+from pathlib import Path
+from typing import Any, Final
+
+from beethoven.errors import SpecError
+from beethoven.runtime.here import here
+from beethoven.runtime.reason import ExitReason
+from beethoven.runtime.reference import Ref
+
+# To the fork server.
+BIRTH: Final = 1
+KILL: Final = 3
+PRELOAD: Final = 4
+# From the fork server.
+BORN: Final = 5
+# From the parent to the child: its birth, then at most one exit signal.
+BEGIN: Final = 7
+EXIT_SIGNAL: Final = 8
+# From the child to the parent.
+STARTED: Final = 9
+IGNORED: Final = 10
+FAILED: Final = 11
+EXITED: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the fork server needs to know of a birth. Fields must not hold NUL characters."""
+
+    identity: str
+    name: str
+    parent: str
+    linked: bool
+    method: str
+    folder: str
+
+    def text(self) -> str:
+        """Return the form that `parse` reads."""
+        linked = "linked" if self.linked else ""
+        fields = (self.identity, self.name, self.parent, linked, self.method, self.folder)
+        return "\0".join(fields)
+
+    @classmethod
+    def parse(cls, text: str) -> "Request":
+        """Read what `text` wrote."""
+        identity, name, parent, linked, method, folder = text.split("\0")
+        return cls(identity, name, parent, bool(linked), method, folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Preload:
+    """A module (or the program's main script) that a child has imported without harm."""
+
+    main: str
+    module: str
+    path: tuple[str, ...]
+
+    def text(self) -> str:
+        """Return the form that `parse` reads."""
+        return "\0".join((self.main, self.module, *self.path))
+
+    @classmethod
+    def parse(cls, text: str) -> "Preload":
+        """Read what `text` wrote."""
+        main, module, *path = text.split("\0")
+        return cls(main, module, tuple(path))
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """
+    What a child is to be.
+
+    Attributes:
+        behaviour: The class that lives in the process.
+        args: The one value handed to its `init`.
+        name: The name to register, if any.
+        parent: Who started it; None for a program that is no process of the tree.
+        linked: Whether the child ends with its parent.
+        environment: Environment variables to set.
+        working_directory: Where to run, or None to stay where the program is.
+        label: What to call the process if it has no name; empty for the name of the class.
+    """
+
+    behaviour: type
+    args: Any
+    name: str | None
+    parent: Ref | None
+    linked: bool
+    environment: Mapping[str, str] = field(default_factory=dict)
+    working_directory: str | None = None
+    label: str = ""
+
+    @property
+    def title(self) -> str:
+        """What to call the process."""
+        return self.name or self.label or self.behaviour.__qualname__
+
+
+@dataclass(frozen=True, slots=True)
+class StartFailure:
+    """Why a child did not start: its reason and, if it can be pickled, its exception."""
+
+    reason: ExitReason
+    error: bytes = b""
+
+
+def pack_birth(birth: Birth) -> bytes:
+    """
+    Return the bytes from which a child begins.
+
+    The program's main script is run again in the child only if the child needs it: if something
+    that is handed over is defined there.
+
+    Raises:
+        SpecError: The class cannot be imported elsewhere, or the arguments cannot be pickled.
+    """
+    subject = f"process {birth.title!r}"
+    check_importable(birth.behaviour, subject)
+    try:
+        inner = pickle.dumps(birth, 5)
+    except Exception as error:
+        got = type(birth.args).__qualname__
+        raise SpecError(
+            subject=subject,
+            field="args",
+            expected=f"a value that can be pickled ({error})",
+            got=got,
+        ) from error
+    runs_main = any(name in inner for name in _MAIN)
+    return pickle.dumps((_facts(birth, runs_main=runs_main), inner), 5)
+
+
+# A script's classes are pickled under either name: by the program, and by those that ran it again.
+_MAIN: Final = (b"__main__", b"__mp_main__")
+
+
+def check_importable(behaviour: type, subject: str) -> None:
+    """
+    Refuse a class that no other process can find.
+
+    Raises:
+        SpecError: It is local to a function or was typed into a session; has the fix.
+    """
+    if where := _hiding_place(behaviour):
+        got = _Words(f"{behaviour.__qualname__}, defined {where}")
+        raise SpecError(subject=subject, field="role", expected=_IMPORTABLE, got=got)
+
+
+def _hiding_place(behaviour: type) -> str:
+    if "<locals>" in behaviour.__qualname__:
+        return "inside a function"
+    if behaviour.__module__ != "__main__":
+        return ""
+    if not (script := _main_script()):
+        return "in an interactive session"
+    # `multiprocessing` does not run such a file again, for it may lack a guard.
+    return "in a __main__.py" if script.get(_BY_NAME, "").endswith("__main__") else ""
+
+
+class _Words(str):
+    """A text that an error message shows without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+_BY_NAME: Final = "init_main_from_name"
+_BY_PATH: Final = "init_main_from_path"
+_IMPORTABLE: Final = (
+    "a class that the new process can import: "
+    "put it at the top level of a file of its own, say my_roles.py, and import it from there"
+)
+
+
+def _main_script() -> Mapping[str, str]:
+    """Return where the main script of the program that owns the tree is found, if it is a file."""
+    if here.main is not None:
+        return here.main
+    main = sys.modules["__main__"]
+    spec, path = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    if spec is not None:
+        return {_BY_NAME: spec.name}
+    return {} if path is None else {_BY_PATH: str(Path(path).absolute())}
+
+
+def _facts(birth: Birth, *, runs_main: bool) -> dict[str, Any]:
+    """Return what `multiprocessing.spawn.prepare` needs to make the child like this program."""
+    facts = {
+        "name": birth.title,
+        "authkey": bytes(process.current_process().authkey),
+        "sys_path": [entry or str(Path.cwd()) for entry in sys.path],
+        "sys_argv": sys.argv,
+        "orig_dir": str(Path.cwd()),
+        "dir": birth.working_directory or str(Path.cwd()),
+        "environment": dict(birth.environment),
+        "context": here.context,
+        "main": _main_script(),
+    }
+    return facts | dict(facts["main"]) if runs_main else facts
+
+
+MARK: Final = "BEETHOVEN_PROCESS"
+
+
+def new_interpreter(call: str) -> tuple[list[str], int]:
+    """
+    Return the command of a fresh interpreter that makes `call`, and a descriptor it must inherit.
+
+    The interpreter gets this one's module search path through that descriptor, so that it finds
+    the same packages and nothing shows in process listings.
+    """
+    reader, writer = os.pipe()
+    os.write(writer, "\0".join(sys.path).encode())
+    os.close(writer)
+    os.set_inheritable(reader, True)
+    code = (
+        f"import os,sys;sys.path[:]=os.read({reader},65536).decode().split(chr(0));"
+        f"os.close({reader});{call}"
+    )
+    flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
+    return [sys.executable, *flags, "-P", "-c", code], reader

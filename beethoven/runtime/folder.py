@@ -1,0 +1,111 @@
+"""
+The private folder of one tree of processes: its sockets, its names, its lock.
+
+Lies under `$BEETHOVEN_RUNTIME_DIR`, else `$XDG_RUNTIME_DIR/beethoven`, else `/tmp/beethoven-<uid>`;
+all of them 0700 and owned by the user. A folder whose owners are all dead is removed by the next
+one to be made.
+"""
+
+import contextlib
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from beethoven.errors import NodeError
+
+# The kernel takes socket addresses of up to 104 bytes on some systems, 108 on others.
+_LONGEST_ADDRESS: Final = 103
+_LONGEST_FILE: Final = len("/01234567/0123456789abcdef.s")
+
+
+def base_folder() -> Path:
+    """
+    Return the user's folder for all runtime files of Beethoven, making it if need be.
+
+    Raises:
+        NodeError: It exists, but belongs to somebody else or is open to others.
+    """
+    base = _base_path()
+    with contextlib.suppress(FileExistsError):
+        base.mkdir(mode=0o700, parents=True)
+    about = base.lstat()
+    private = stat.S_ISDIR(about.st_mode) and not about.st_mode & 0o077
+    if not private or about.st_uid != os.geteuid():
+        message = f"{base}: expected a folder of this user with mode 0700"
+        raise NodeError(f"{message}, got: uid {about.st_uid}, mode {stat.filemode(about.st_mode)}")
+    return base
+
+
+def _base_path() -> Path:
+    fallback = Path(f"/tmp/beethoven-{os.geteuid()}")
+    if chosen := os.environ.get("BEETHOVEN_RUNTIME_DIR"):
+        path = Path(chosen).absolute()
+    elif (session := os.environ.get("XDG_RUNTIME_DIR")) and os.access(session, os.W_OK):
+        path = Path(session) / "beethoven"
+    else:
+        return fallback
+    return path if len(bytes(path)) + _LONGEST_FILE <= _LONGEST_ADDRESS else fallback
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the exclusive lock of a file, making it if need be. The lock ends with its process."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def make_folder() -> tuple[Path, int]:
+    """
+    Make a new private folder, and sweep away those whose owners are dead.
+
+    Returns:
+        The folder and an open handle. The folder is alive as long as a copy of the handle is open.
+    """
+    base = base_folder()
+    with locked(base / "lock"):
+        for other in base.iterdir():
+            if other.is_dir() and not other.is_symlink():
+                _sweep(other)
+        folder = base / secrets.token_hex(4)
+        folder.mkdir(mode=0o700)
+        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(handle, fcntl.LOCK_SH)
+    (folder / "names").mkdir(mode=0o700)
+    return folder, handle
+
+
+def _sweep(folder: Path) -> None:
+    try:
+        handle = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        remove_folder(folder)
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        remove_folder(folder)
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(handle)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder and what is in it. Others may be removing it at the same time."""
+    for parent, folders, files in os.walk(folder, topdown=False):
+        for name in files:
+            with contextlib.suppress(FileNotFoundError):
+                Path(parent, name).unlink()
+        for name in folders:
+            path = Path(parent, name)
+            with contextlib.suppress(OSError):
+                path.unlink() if path.is_symlink() else path.rmdir()
+    with contextlib.suppress(FileNotFoundError, OSError):
+        folder.rmdir()

@@ -1,0 +1,331 @@
+"""
+The fork server: gives birth to the processes of a tree, buries them, and keeps their reasons.
+
+One per tree, single-threaded, started by the program that owns the tree and gone with it. Being the
+parent of every process in the kernel's eyes it alone reaps, so each wait status is read exactly
+once; being the adopter of orphans it finds what a dead process left behind. It runs no user code
+except that it imports modules which one of its children has imported without harm. What it decides
+is in `forkserver_state`; what it speaks is in `birth`.
+"""
+
+import array
+import contextlib
+import gc
+import importlib
+import os
+import signal
+import socket
+import sys
+from collections import OrderedDict
+from multiprocessing import spawn
+from pathlib import Path
+from typing import Final, NoReturn, assert_never
+
+from beethoven import clock
+from beethoven.runtime import birth, deaths, framing, kernel, life, names
+from beethoven.runtime import role as _role  # noqa: F401 - there when a role is born
+from beethoven.runtime.folder import remove_folder
+from beethoven.runtime.forkserver_state import (
+    Announce,
+    Effect,
+    Finish,
+    ForkServerState,
+    Kill,
+    Life,
+    Terminate,
+)
+from beethoven.runtime.poller import Poller
+from beethoven.runtime.unixsocket import close_quietly, peer
+
+_KEPT_DEATHS: Final = 4096
+_INT_SIZE: Final = array.array("i").itemsize
+
+
+class ForkServer:
+    """The runner of the fork server."""
+
+    def __init__(
+        self, owner: socket.socket, listener: socket.socket, folder: str, *, owns_folder: bool
+    ) -> None:
+        self._owner = owner
+        self._owns_folder = owns_folder
+        self._listener = listener
+        self._folder = folder
+        self._state = ForkServerState()
+        self._poller = Poller()
+        self._connections: set[_Connection] = set()
+        self._parents: dict[str, _Connection] = {}
+        self._waiting: dict[str, list[_Connection]] = {}
+        self._marks: dict[str, tuple[str, int]] = {}
+        self._deaths: OrderedDict[str, bytes] = OrderedDict()
+        self._memory_kills = kernel.out_of_memory_kills()
+        self._preloads: list[birth.Preload] = []
+        self._is_done = False
+
+    def run(self) -> None:
+        """Serve until the owner is gone and every process with it."""
+        wake, self._wakeup = socket.socketpair()
+        for end in (wake, self._wakeup, self._owner, self._listener):
+            end.setblocking(False)
+        signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._poller.register(self._listener, self._accept)
+        self._poller.register(self._owner, self._lose_owner)
+        self._poller.register(wake, lambda: wake.recv(4096))
+        while not self._is_done:
+            busy = self._poller.poll(self._patience())
+            self._perform(self._state.due(now=clock.monotonic()))
+            self._reap()
+            if not busy and self._preloads:
+                self._preload(self._preloads.pop(0))
+        self._end_strays()
+        if self._owns_folder:
+            remove_folder(Path(self._folder))
+
+    def _patience(self) -> float | None:
+        if self._preloads:
+            return 0
+        deadline = self._state.next_deadline()
+        return None if deadline is None else deadline - clock.monotonic()
+
+    def _lose_owner(self) -> None:
+        self._poller.unregister(self._owner)
+        self._poller.unregister(self._listener)
+        self._listener.close()
+        self._perform(self._state.owner_ended(now=clock.monotonic()))
+        self._settle()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            stream, _ = self._listener.accept()
+            if peer(stream)[1] == os.geteuid():
+                self._connections.add(_Connection(stream, self, self._poller))
+            else:
+                stream.close()
+
+    def forget(self, connection: "_Connection") -> None:
+        """A connection has closed: its process needs no announcement any more."""
+        self._connections.discard(connection)
+
+    def give_birth(self, request: birth.Request, control: int, parent: "_Connection") -> None:
+        """Fork a process that lives on `control`."""
+        self._marks[request.identity] = (request.name, kernel.socket_inode(control))
+        try:
+            from beethoven import pt; pt.start(); pid = os.fork()
+        except OSError as error:
+            self._deaths[request.identity] = message = deaths.not_born(error)
+            parent.send(deaths.DEAD, message)
+            return
+        if pid == 0:
+            from beethoven import pt; pt.p('forked')
+            try:
+                self._become_child(request, control)
+            finally:
+                os._exit(255)
+        self._state.born(request.identity, pid, parent=request.parent, linked=request.linked)
+        self._parents[request.identity] = parent
+        parent.send(birth.BORN, str(pid).encode())
+
+    def _become_child(self, request: birth.Request, control: int) -> NoReturn:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setsid()
+        for connection in self._connections:
+            connection.stream.detach()
+        self._poller.close()
+        for stream in (self._listener, self._owner, self._wakeup):
+            stream.detach()
+        os.dup2(control, life.CONTROL, inheritable=False)
+        os.closerange(life.CONTROL + 1, os.sysconf("SC_OPEN_MAX"))
+        from beethoven import pt; pt.p('closed'); life.enter(request)
+
+    def kill(self, identity: str) -> None:
+        """Kill a process on behalf of its parent."""
+        self._perform(self._state.kill_requested(identity))
+
+    def tell_death(self, identity: str, connection: "_Connection") -> None:
+        """Answer how a process ended, now or when it does."""
+        if (message := self._deaths.get(identity)) is not None:
+            connection.send(deaths.DEAD, message)
+        elif identity in self._state.lives:
+            self._waiting.setdefault(identity, []).append(connection)
+        else:
+            connection.send(deaths.DEAD, deaths.UNKNOWN)
+
+    def preload(self, wish: birth.Preload) -> None:
+        """Import a module when nothing else is to be done, so that later births find it there."""
+        if wish not in self._preloads:
+            self._preloads.append(wish)
+
+    def _preload(self, wish: birth.Preload) -> None:
+        path, sys.path[:] = sys.path[:], wish.path
+        streams = sys.stdout, sys.stderr
+        try:
+            with Path(os.devnull).open("w") as sys.stdout:
+                sys.stderr = sys.stdout
+                if wish.main:
+                    spawn.import_main_path(wish.main)
+                else:
+                    importlib.import_module(wish.module)
+        except BaseException:
+            pass
+        finally:
+            sys.stdout, sys.stderr = streams
+            sys.path[:] = path
+        gc.collect()
+        gc.freeze()
+
+    def _reap(self) -> None:
+        by_pid = {life.pid: life for life in self._state.lives.values() if not life.has_ended}
+        seen = False
+        with contextlib.suppress(ChildProcessError):
+            while info := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                seen = True
+                if (life := by_pid.get(info.si_pid)) is not None:
+                    self._bury(life)
+                else:
+                    os.waitpid(info.si_pid, 0)
+        if seen:
+            self._settle()
+
+    def _bury(self, life: Life) -> None:
+        # The zombie still holds its number, so the group cannot be anybody else's.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(life.pid, signal.SIGKILL)
+        _, status = os.waitpid(life.pid, 0)
+        name = self._marks[life.identity][0]
+        if name:
+            names.unregister(self._folder, name, life.identity)
+        Path(names.socket_path(self._folder, life.identity)).unlink(missing_ok=True)
+        self._deaths[life.identity] = message = deaths.wait_status(
+            status, out_of_memory=self._is_memory(status)
+        )
+        if len(self._deaths) > _KEPT_DEATHS:
+            self._deaths.popitem(last=False)
+        for connection in self._waiting.pop(life.identity, []):
+            connection.send(deaths.DEAD, message)
+        self._state.ended(life.identity, now=clock.monotonic())
+
+    def _is_memory(self, status: int) -> bool:
+        if not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL):
+            return False
+        before, self._memory_kills = self._memory_kills, kernel.out_of_memory_kills()
+        return self._memory_kills > before
+
+    def _settle(self) -> None:
+        alive = {life.pid for life in self._state.lives.values() if not life.has_ended}
+        strangers = kernel.own_children() - alive
+        with_strays = {
+            life.identity
+            for life in self._state.ended_lives()
+            if strangers and self._kill_strays(life, strangers)
+        }
+        self._perform(self._state.settle(with_strays))
+
+    def _kill_strays(self, life: Life, strangers: frozenset[int]) -> bool:
+        mark = f"{birth.MARK}={life.identity}".encode()
+        inode = self._marks[life.identity][1]
+        found = [
+            pid
+            for pid in strangers
+            if kernel.descends_from(pid, session=life.pid, mark=mark, inode=inode)
+        ]
+        for pid in found:
+            os.kill(pid, signal.SIGKILL)
+        return bool(found)
+
+    def _end_strays(self) -> None:
+        while strangers := kernel.own_children():
+            for pid in strangers:
+                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(-1, 0)
+
+    def _perform(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Kill(pid):
+                    os.kill(pid, signal.SIGKILL)
+                case Terminate(pid):
+                    os.kill(pid, signal.SIGTERM)
+                case Announce(identity):
+                    self._marks.pop(identity, None)
+                    parent = self._parents.pop(identity)
+                    parent.send(deaths.DEAD, self._deaths[identity])
+                    parent.close()
+                case Finish():
+                    self._is_done = True
+                case _:
+                    assert_never(effect)
+
+
+class _Connection:
+    """One request to the fork server, and the answers to it."""
+
+    def __init__(self, stream: socket.socket, server: ForkServer, poller: Poller) -> None:
+        self.stream = stream
+        self._server = server
+        self._poller = poller
+        self._reader = framing.FrameReader()
+        self._identity = ""
+        stream.setblocking(False)
+        poller.register(stream, self._on_ready)
+
+    def _on_ready(self) -> None:
+        try:
+            if self._identity:
+                self._take(self._reader.receive(self.stream), [])
+                return
+            data, descriptors, _, _ = socket.recv_fds(self.stream, 65536, 1)
+            if not data:
+                raise framing.StreamEnded
+            self._take(framing.cut(data), list(descriptors))
+        except (framing.StreamEnded, OSError, ValueError):
+            self.close()
+
+    def _take(self, frames: list[framing.Frame], descriptors: list[int]) -> None:
+        for kind, _, payload in frames:
+            text = bytes(payload).decode()
+            match kind:
+                case birth.BIRTH if descriptors:
+                    request = birth.Request.parse(text)
+                    self._identity = request.identity
+                    control = descriptors.pop()
+                    try:
+                        self._server.give_birth(request, control, self)
+                    finally:
+                        os.close(control)
+                case deaths.WHY:
+                    self._identity = text
+                    self._server.tell_death(text, self)
+                case birth.KILL:
+                    self._server.kill(self._identity)
+                case birth.PRELOAD:
+                    self._server.preload(birth.Preload.parse(text))
+
+    def send(self, kind: int, payload: bytes) -> None:
+        with contextlib.suppress(OSError):
+            self.stream.send(framing.pack(kind, 0, payload))
+
+    def close(self) -> None:
+        if self.stream.fileno() >= 0:
+            self._poller.unregister(self.stream)
+            close_quietly(self.stream)
+        self._server.forget(self)
+
+
+def main(owner: int, listener: int, folder: str, owns_folder: bool) -> NoReturn:  # noqa: FBT001
+    """Run a fork server whose owner holds the other end of the socket `owner`, then exit."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    kernel.adopt_orphans()
+    kernel.allow_many_descriptors()
+    gc.collect()
+    gc.freeze()
+    ForkServer(
+        socket.socket(fileno=owner),
+        socket.socket(fileno=listener),
+        folder,
+        owns_folder=owns_folder,
+    ).run()
+    os._exit(0)

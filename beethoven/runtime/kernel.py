@@ -1,0 +1,65 @@
+"""What only the kernel knows or can do. Each function does nothing where the kernel cannot."""
+
+import contextlib
+import ctypes
+import os
+import resource
+from pathlib import Path
+from typing import Final
+
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_MANY: Final = 65_536
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent has died (Linux sub-reaper)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def allow_many_descriptors() -> None:
+    """Let this process and those that it forks have as many open files as they may ask for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MANY if hard == resource.RLIM_INFINITY else min(hard, _MANY)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def out_of_memory_kills() -> int:
+    """Return how many processes the kernel has killed for want of memory since it booted."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/vmstat").read_text("ascii").splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
+
+
+def own_children() -> frozenset[int]:
+    """Return the pids of this process's children, adopted ones and zombies included."""
+    with contextlib.suppress(OSError):
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii")
+        return frozenset(map(int, children.split()))
+    return frozenset()
+
+
+def socket_inode(descriptor: int) -> int:
+    """Return the number by which the kernel knows an open socket."""
+    return os.fstat(descriptor).st_ino
+
+
+def descends_from(pid: int, *, session: int, mark: bytes, inode: int) -> bool:
+    """
+    Whether a process was started, directly or not, by one that has died.
+
+    A child of that process is told by its session unless it left it; then by the mark in its
+    environment if it has executed a program, else by the socket it inherited.
+    """
+    with contextlib.suppress(OSError):
+        if os.getsid(pid) == session:
+            return True
+        if mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            return True
+        holds = f"socket:[{inode}]"
+        return any(str(entry.readlink()) == holds for entry in Path(f"/proc/{pid}/fd").iterdir())
+    return False

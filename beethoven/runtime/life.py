@@ -1,0 +1,171 @@
+"""
+The life of an operating-system process of the tree: prepare, begin, live, end.
+
+What lives inside, a role or a supervisor, is a *behaviour*: a class with `live(process, args)` that
+reports when it has started and returns the reason of its end. A class with `resolve(args)` instead
+stands for another one that only the new process may import; it returns that one and its args.
+"""
+
+import atexit
+import contextlib
+import faulthandler
+import os
+import pickle
+import signal
+import socket
+import sys
+import threading
+from dataclasses import replace
+from multiprocessing import spawn
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+from beethoven.errors import AlreadyStarted, BeethovenError
+from beethoven.runtime import birth, deaths, framing, names, unixsocket
+from beethoven.runtime.birth import Birth, Preload, Request, StartFailure
+from beethoven.runtime.here import here
+from beethoven.runtime.output import redirect
+from beethoven.runtime.process import Process
+from beethoven.runtime.reason import ExitReason, from_exception
+from beethoven.runtime.reference import Ref
+
+CONTROL = 3
+
+
+class Behaviour(Protocol):
+    """What can live in a process."""
+
+    @classmethod
+    def live(cls, process: Process, args: Any) -> ExitReason: ...
+
+
+def enter(request: Request) -> NoReturn:
+    """Begin the life of a process that the fork server has just forked."""
+    if request.method == "spawn":
+        call = f"from beethoven.runtime.life import main;main({request.text()!r})"
+        command, _ = birth.new_interpreter(call)
+        os.set_inheritable(CONTROL, True)
+        os.execv(sys.executable, command)
+    main(request.text())
+
+
+def main(request_text: str) -> NoReturn:
+    """Live on the control socket, descriptor 3."""
+    request = Request.parse(request_text)
+    os.set_inheritable(CONTROL, False)
+    control = socket.socket(fileno=CONTROL)
+    _become(request)
+    from beethoven import pt; pt.p('become')
+    try:
+        process, begin = _begin(request, control)
+    except framing.StreamEnded:
+        os._exit(1)
+    except BaseException as error:
+        payload = pickle.dumps(failure(error), 5)
+        with contextlib.suppress(OSError):
+            control.sendall(framing.pack(birth.FAILED, 0, payload))
+        os._exit(1)
+    process.watch_parent()
+    pt.p('watched')
+    process.leave(_live(process, begin))
+    raise AssertionError("unreachable")
+
+
+def _become(request: Request) -> None:
+    """Take the place that the fork server gave."""
+    here.folder, here.identity = request.folder, request.identity
+    here.fork_server = request.identity.partition("-")[0]
+    here.main_thread = threading.get_ident()
+    os.environ[birth.MARK] = request.identity
+    with Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.stdout is not None:
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    if sys.stderr is not None:
+        faulthandler.enable()
+        faulthandler.register(signal.SIGUSR1, all_threads=True)
+
+
+def _begin(request: Request, control: socket.socket) -> tuple[Process, Birth]:
+    frames: list[framing.Frame] = []
+    reader = framing.FrameReader()
+    while not frames:
+        frames = reader.receive(control)
+    from beethoven import pt; pt.p('received')
+    facts, inner = pickle.loads(frames[0][2])
+    pt.p('loaded')
+    os.environ.update(facts.pop("environment"))
+    here.context, here.main = facts.pop("context"), facts.pop("main")
+    redirect(here.context, facts["name"])
+    pt.p('redirected')
+    known = set(sys.modules)
+    begin, main_path = _open_birth(facts, inner)
+    pt.p('opened')
+    ref = Ref(request.identity, request.folder, os.getpid(), begin.name)
+    listener = unixsocket.listen(names.socket_path(request.folder, request.identity))
+    if begin.name is not None:
+        holder = names.register(request.folder, begin.name, ref.identity, ref.pid)
+        if holder is not None:
+            other = Ref(holder[0], request.folder, holder[1], begin.name)
+            raise AlreadyStarted(name=begin.name, holder=other)
+    pt.p('listening')
+    process = Process(
+        ref, parent=begin.parent, linked=begin.linked, control=control, listener=listener
+    )
+    pt.p('process')
+    module = begin.behaviour.__module__
+    if threading.active_count() == 1 and (main_path or module not in known):
+        _offer_preload(request, Preload(main_path, module, tuple(sys.path)))
+    return process, begin
+
+
+def _open_birth(facts: dict[str, Any], inner: bytes) -> tuple[Birth, str]:
+    """Prepare this process as `multiprocessing` does, and read what it is to be."""
+    before = sys.modules["__main__"]
+    here.importing_main = True
+    try:
+        spawn.prepare(facts)
+        from beethoven import pt; pt.p('prepared')
+        begin: Birth = pickle.loads(inner)
+        if (resolve := getattr(begin.behaviour, "resolve", None)) is not None:
+            behaviour, args = resolve(begin.args)
+            begin = replace(begin, behaviour=behaviour, args=args)
+    finally:
+        here.importing_main = False
+    ran_main = sys.modules["__main__"] is not before
+    return begin, facts.get("init_main_from_path", "") if ran_main else ""
+
+
+def _offer_preload(request: Request, offer: Preload) -> None:
+    """Let the fork server import what was imported here without harm, for the next birth."""
+    with contextlib.suppress(OSError):
+        path = deaths.fork_server_path(request.folder, request.identity)
+        with unixsocket.connect(path) as stream:
+            stream.sendall(framing.pack(birth.PRELOAD, 0, offer.text().encode()))
+
+
+def _live(process: Process, begin: Birth) -> ExitReason:
+    try:
+        reason: ExitReason = begin.behaviour.live(process, begin.args)  # type: ignore[attr-defined]
+    except BaseException as error:
+        reason = from_exception(error)
+    with contextlib.suppress(BaseException):
+        atexit._run_exitfuncs()  # noqa: SLF001 - os._exit would leave them out
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    return reason
+
+
+def failure(error: BaseException) -> StartFailure:
+    """Return how a start failed; the exception itself goes along if it can be pickled."""
+    reason = from_exception(error)
+    try:
+        pickled = pickle.dumps(error, 5)
+        pickle.loads(pickled)
+    except Exception:
+        pickled = b""
+    if isinstance(error, BeethovenError):
+        reason = ExitReason(reason.kind, str(error))
+    return StartFailure(reason, pickled)

@@ -1,0 +1,75 @@
+"""
+Registered names: one flat table per tree of processes, kept as links in its private folder.
+
+A name is a link to the identity of its holder. A link whose holder no longer listens counts as
+free, so a name is free from the moment its holder is gone, whatever ended it; the fork server also
+removes it before anybody learns of the death.
+"""
+
+import contextlib
+from pathlib import Path
+
+from beethoven.errors import SpecError
+from beethoven.runtime.folder import locked
+from beethoven.runtime.unixsocket import is_listening
+
+_LONGEST_NAME = 200
+
+
+def check_name(name: object) -> str:
+    """Return `name` if it can be registered, else raise SpecError."""
+    if not isinstance(name, str) or not name or len(_quote(name)) > _LONGEST_NAME:
+        rule = f"a text of 1 to {_LONGEST_NAME} characters"
+        raise SpecError(subject="process", field="name", expected=rule, got=name)
+    return name
+
+
+def _quote(name: str) -> str:
+    safe = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
+    quoted = "".join(chr(b) if b in safe else f"%{b:02x}" for b in name.encode())
+    return f"%2e{quoted[1:]}" if quoted.startswith(".") else quoted
+
+
+def socket_path(folder: str, identity: str) -> str:
+    """Return where the process of that identity listens."""
+    return f"{folder}/{identity}.s"
+
+
+def _link(folder: str, name: str) -> Path:
+    return Path(folder, "names", _quote(name))
+
+
+def register(folder: str, name: str, identity: str, pid: int) -> tuple[str, int] | None:
+    """
+    Give a name to a process.
+
+    Returns:
+        None, or the identity and pid of the living holder if the name is taken.
+    """
+    with locked(Path(folder, "names.lock")):
+        holder = lookup(folder, name)
+        if holder is not None:
+            return holder
+        link = _link(folder, name)
+        link.unlink(missing_ok=True)
+        link.symlink_to(f"{identity}:{pid}")
+        return None
+
+
+def unregister(folder: str, name: str, identity: str) -> None:
+    """Free a name if that process holds it."""
+    link = _link(folder, name)
+    with contextlib.suppress(OSError), locked(Path(folder, "names.lock")):
+        if str(link.readlink()).partition(":")[0] == identity:
+            link.unlink()
+
+
+def lookup(folder: str, name: str) -> tuple[str, int] | None:
+    """Return the identity and pid of the living holder of a name, or None."""
+    try:
+        identity, _, pid = str(_link(folder, name).readlink()).partition(":")
+    except OSError:
+        return None
+    if not is_listening(socket_path(folder, identity)):
+        return None
+    return identity, int(pid)

@@ -1,0 +1,171 @@
+"""
+Owning a tree: its private folder and its fork server.
+
+A program becomes an owner with the first process that it starts, and stops being one when the last
+has ended: then the fork server is gone too, and the folder. A process inside a tree becomes the
+owner of a fork server only if the one that it was told of has died. The owner's end of a socket is
+the fork server's lifeline: whatever ends the owner, the fork server learns of it and takes every
+process along.
+"""
+
+import atexit
+import contextlib
+import os
+import secrets
+import socket
+import sys
+import threading
+from dataclasses import dataclass
+from multiprocessing import util
+from typing import Final, Protocol
+
+from beethoven.runtime import birth
+from beethoven.runtime.folder import make_folder
+from beethoven.runtime.here import here
+from beethoven.runtime.reference import Ref
+from beethoven.runtime.unixsocket import close_quietly, connect, limit_wait, listen
+
+# A fork server that was let go needs to end its last processes (see `forkserver_state`).
+_FAREWELL: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    number: str
+    lifeline: socket.socket
+    pid: int
+
+
+class Tracked(Protocol):
+    """A process that this program started and whose end it watches for."""
+
+    ref: Ref
+
+    def has_ended(self, timeout: float = 0.0) -> bool: ...
+    def orphan(self) -> None: ...
+    def kill(self) -> None: ...
+    def abandon(self) -> None: ...
+
+
+_lock = threading.RLock()
+_servers: list[_Server] = []
+_children: list[Tracked] = []
+_folder_handle = -1
+
+
+def connect_fork_server() -> tuple[str, socket.socket]:
+    """
+    Connect to the fork server, starting one if there is none (any more).
+
+    Returns:
+        The number of the fork server, with which identities begin, and the connection.
+    """
+    with _lock:
+        if here.fork_server:
+            try:
+                return here.fork_server, connect(f"{here.folder}/{here.fork_server}.f")
+            except (ConnectionError, FileNotFoundError):
+                _bury_servers()
+        here.fork_server = _start_server()
+        return here.fork_server, connect(f"{here.folder}/{here.fork_server}.f")
+
+
+def _start_server() -> str:
+    global _folder_handle
+    if not here.folder:
+        folder, _folder_handle = make_folder()
+        here.folder = str(folder)
+        here.on_stopped = release
+        atexit.register(close)
+    number = secrets.token_hex(2)
+    lifeline, theirs = socket.socketpair()
+    owns_folder = not here.identity
+    with theirs, listen(f"{here.folder}/{number}.f") as listener:
+        inherited = [theirs.fileno(), listener.fileno()]
+        arguments = f"{theirs.fileno()},{listener.fileno()},{here.folder!r},{owns_folder}"
+        if owns_folder:
+            inherited.append(_folder_handle)
+        call = f"from beethoven.runtime.forkserver import main;main({arguments})"
+        command, path = birth.new_interpreter(call)
+        try:
+            pid = util.spawnv_passfds(
+                os.fsencode(sys.executable), command, sorted([*inherited, path])
+            )
+        finally:
+            os.close(path)
+    _servers.append(_Server(number, lifeline, pid))
+    return number
+
+
+def _bury_servers() -> None:
+    for server in _servers:
+        close_quietly(server.lifeline)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(server.pid, 0)
+    _servers.clear()
+
+
+def track(child: Tracked) -> None:
+    """Keep a process that this program started, and with it the tree."""
+    with _lock:
+        _children.append(child)
+
+
+def release(stopped: str = "") -> None:
+    """
+    Let the tree go if nothing of it lives any more.
+
+    Args:
+        stopped: A process that is known to have ended; what it left behind is waited for.
+    """
+    with _lock:
+        if here.identity or not here.folder:
+            return
+        _children[:] = [
+            child
+            for child in _children
+            if not child.has_ended(_FAREWELL if child.ref.identity == stopped else 0.0)
+        ]
+        if not _children:
+            close()
+
+
+def close() -> None:
+    """End everything that this program started, and wait until it is gone."""
+    global _folder_handle  # noqa: PLW0603
+    with _lock:
+        for child in _children:
+            child.orphan()
+        for server in _servers:
+            with contextlib.suppress(OSError):
+                server.lifeline.shutdown(socket.SHUT_WR)
+                limit_wait(server.lifeline, socket.SO_RCVTIMEO, _FAREWELL)
+                server.lifeline.recv(1)
+        _bury_servers()
+        # Only a child whose own fork server died before can still be there.
+        for child in _children:
+            if not child.has_ended(_FAREWELL):
+                child.kill()
+            child.abandon()
+        _children.clear()
+        if _folder_handle >= 0:
+            os.close(_folder_handle)
+            _folder_handle = -1
+        here.folder = here.fork_server = ""
+        atexit.unregister(close)
+
+
+def _forget() -> None:
+    global _folder_handle, _lock  # noqa: PLW0603
+    _lock = threading.RLock()
+    for server in _servers:
+        close_quietly(server.lifeline)
+    _servers.clear()
+    _children.clear()
+    if _folder_handle >= 0:
+        os.close(_folder_handle)
+        _folder_handle = -1
+    atexit.unregister(close)
+
+
+os.register_at_fork(after_in_child=_forget)

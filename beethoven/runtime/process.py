@@ -1,0 +1,319 @@
+"""
+One process of the tree, seen from inside: its mailbox, timers, links, monitors and children.
+
+Messages arrive in `receive`, one at a time. The parent alone is heard at any moment, by a thread
+that does nothing else: so a process that is busy still notices that it must end.
+"""
+
+import os
+import pickle
+import signal
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from beethoven import clock
+from beethoven.log import get_log
+from beethoven.runtime import birth, framing, launcher, names
+from beethoven.runtime.bonds import Bond, await_death
+from beethoven.runtime.client import Client, finish_sending
+from beethoven.runtime.exit_signals import Down, Effect, Exit, effect_of
+from beethoven.runtime.forkserver_state import ORPHAN_GRACE
+from beethoven.runtime.launcher import Child, ChildEvent, Exited
+from beethoven.runtime.poller import Poller
+from beethoven.runtime.reason import KILLED, ExitReason, ReasonKind
+from beethoven.runtime.reference import Ref
+from beethoven.runtime.timers import Timers
+from beethoven.runtime.unixsocket import close_quietly
+
+
+log = get_log("process")
+
+# A process that has ended waits so long for a caller that does not take the rest of its reply.
+_LAST_PATIENCE: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ParentExit:
+    """The parent has ended, or told this process to. `is_orphaned`: it has ended."""
+
+    reason: ExitReason
+    is_orphaned: bool
+
+
+class Process:
+    """
+    The process itself.
+
+    Attributes:
+        ref: Its own reference.
+        parent: Who started it, if that is a process of the tree.
+        trap_exit: Whether exit signals of others arrive as messages, and `terminate` runs when the
+            parent says so.
+        queue: Messages that have been read and not been handled.
+        continuation: What is to be handled before any message, as the arguments of a callback.
+    """
+
+    def __init__(
+        self,
+        ref: Ref,
+        *,
+        parent: Ref | None,
+        linked: bool,
+        control: socket.socket | None,
+        listener: socket.socket,
+    ) -> None:
+        self.ref = ref
+        self.parent = parent
+        self.trap_exit = False
+        self.continuation: tuple[Any, ...] | None = None
+        self.queue: deque[Any] = deque()
+        self.poller = Poller()
+        self.timers = Timers()
+        self._linked = linked
+        self._control = control
+        self._listener = listener
+        self._clients: set[Client] = set()
+        self._links: dict[str, Bond] = {}
+        self._monitors: dict[int, Bond] = {}
+        self._last_monitor = 0
+        self._children: dict[str, Child] = {}
+        self._last_words: list[tuple[int, Any]] = []
+        self._leaving = threading.Lock()
+        self._is_full = False
+        listener.setblocking(False)
+        self.poller.register(listener, self._accept)
+        wake, self._wake = socket.socketpair()
+        wake.setblocking(False)
+        self.poller.register(wake, lambda: wake.recv(4096))
+
+    def watch_parent(self) -> None:
+        """Begin to listen to the parent."""
+        if self._control is not None:
+            threading.Thread(target=self._watch, name="parent-watch", daemon=True).start()
+
+    def _watch(self) -> None:
+        assert self._control is not None
+        reader = framing.FrameReader()
+        try:
+            while True:
+                for kind, _, payload in reader.receive(self._control):
+                    if kind == birth.EXIT_SIGNAL:
+                        self._hear(pickle.loads(payload), is_orphaned=False)
+        except framing.StreamEnded:
+            if self._linked:
+                launcher.orphan_all()
+                self._hear(KILLED, is_orphaned=True)
+                threading.Event().wait(ORPHAN_GRACE)
+                os.killpg(0, signal.SIGKILL)
+
+    def _hear(self, reason: ExitReason, *, is_orphaned: bool) -> None:
+        effect = effect_of(reason, traps_exits=self.trap_exit, from_parent=True)
+        if effect is Effect.TERMINATE:
+            self.post(ParentExit(reason, is_orphaned))
+        else:
+            self.leave(reason)
+
+    def post(self, message: Any) -> None:
+        """Put a message into the own mailbox, from any thread or signal handler."""
+        self.queue.append(message)
+        self._wake.send(b"\0")
+
+    def receive(self, *, wait: bool = True) -> Any:
+        """
+        Return the next message.
+
+        Returns:
+            A received frame as a tuple, or one of the message objects; None if there is none and
+            `wait` is false.
+        """
+        queue = self.queue
+        while True:
+            if queue:
+                return queue.popleft()
+            next_at = self.timers.next_at()
+            if next_at is None:
+                self.poller.poll(None if wait else 0)
+            else:
+                self.poller.poll(next_at - clock.monotonic() if wait else 0)
+                queue.extend(self.timers.due(clock.monotonic()))
+            if not wait:
+                return queue.popleft() if queue else None
+
+    def _accept(self) -> None:
+        try:
+            while True:
+                stream, _ = self._listener.accept()
+                client = Client(stream, self)
+                if client.uid == os.geteuid():
+                    self._clients.add(client)
+                else:
+                    client.close()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            # No descriptor is left: new callers wait until a present one goes.
+            log.warning("callers_refused", callers=len(self._clients), cause=str(error))
+            self.poller.unregister(self._listener)
+            self._is_full = True
+
+    def lose_client(self, client: Client) -> None:
+        """A caller has gone."""
+        self._clients.discard(client)
+        if self._is_full:
+            self._is_full = False
+            self.poller.register(self._listener, self._accept)
+        if self._last_words:
+            self._deliver_deaths()
+
+    def lose_link(self, ref: Ref, reason: ExitReason | None) -> None:
+        """A process that had linked itself to this one has closed its connection."""
+        await_death(ref, reason, self.poller, self._on_link_end)
+
+    def link(self, ref: Ref) -> None:
+        """End with another process, and let it end with this one."""
+        if ref.identity not in self._links and self._client_link(ref) is None:
+            hello = framing.pack(framing.LINK, 0, pickle.dumps(self.ref, 5))
+            self._links[ref.identity] = Bond(ref, hello, self.poller, self._on_link_end)
+
+    def unlink(self, ref: Ref) -> None:
+        """Undo a link, whichever side made it."""
+        bond = self._links.pop(ref.identity, None)
+        if bond is not None:
+            bond.say(framing.pack(framing.UNLINK, 0, b""))
+            bond.cut()
+        client = self._client_link(ref)
+        if client is not None:
+            client.link = None
+            client.close()
+        child = self._children.pop(ref.identity, None)
+        if child is not None:
+            child.move_to(self.poller, lambda *_: None)
+
+    def _client_link(self, ref: Ref) -> Client | None:
+        for client in self._clients:
+            if client.link is not None and client.link.identity == ref.identity:
+                return client
+        return None
+
+    def monitor(self, ref: Ref) -> int:
+        """Ask for one `Down` when another process ends. Return the monitor's number."""
+        self._last_monitor += 1
+        number = self._last_monitor
+
+        def on_end(ref: Ref, reason: ExitReason) -> None:
+            self._monitors.pop(number, None)
+            self._after_last_words(ref.pid, Down(number, ref, reason))
+
+        hello = framing.pack(framing.MONITOR, 0, b"")
+        bond = Bond(ref, hello, self.poller, on_end)
+        if bond.is_bound:
+            self._monitors[number] = bond
+        return number
+
+    def demonitor(self, number: int) -> None:
+        """Undo a monitor; its `Down`, if it has come already, is taken back."""
+        bond = self._monitors.pop(number, None)
+        if bond is not None:
+            bond.cut()
+        for message in [each for each in self.queue if _is_down(each, number)]:
+            self.queue.remove(message)
+        self._last_words = [each for each in self._last_words if not _is_down(each[1], number)]
+
+    def adopt(self, child: Child) -> None:
+        """Be linked to a child that this process has started."""
+        self._children[child.ref.identity] = child
+        child.move_to(self.poller, self._on_child)
+
+    def _on_child(self, child: Child, event: ChildEvent) -> None:
+        self._children.pop(child.ref.identity, None)
+        if isinstance(event, Exited):
+            self._on_link_end(child.ref, event.reason)
+
+    def _on_link_end(self, ref: Ref, reason: ExitReason) -> None:
+        self._links.pop(ref.identity, None)
+        match effect_of(reason, traps_exits=self.trap_exit, from_parent=False):
+            case Effect.DELIVER:
+                self._after_last_words(ref.pid, Exit(ref, reason))
+            case Effect.DIE:
+                self.leave(reason)
+
+    def _after_last_words(self, pid: int, message: Exit | Down) -> None:
+        """Deliver the news of a death after everything that the dead process has sent."""
+        self._accept()
+        self._last_words.append((pid, message))
+        self._deliver_deaths()
+
+    def _deliver_deaths(self) -> None:
+        talking = {client.pid for client in self._clients}
+        for entry in list(self._last_words):
+            if entry[0] not in talking:
+                self._last_words.remove(entry)
+                self.queue.append(entry[1])
+
+    def say(self, kind: int, payload: bytes = b"") -> None:
+        """Tell the parent something."""
+        if self._control is not None:
+            try:
+                self._control.sendall(framing.pack(kind, self.ref.pid, payload))
+            except OSError:
+                return
+
+    def leave(self, reason: ExitReason) -> None:
+        """
+        End this process now, with its last words to all who listen.
+
+        Returns only in the watching thread, and only if another thread is leaving already.
+        """
+        if not self._leaving.acquire(blocking=False):
+            if threading.current_thread() is threading.main_thread():
+                threading.Event().wait()
+            return
+        farewell(self, reason)
+        os._exit(0 if not reason.is_abnormal else 1)
+
+    def forget_name(self) -> None:
+        """Be nobody's to find any more."""
+        close_quietly(self._listener)
+        Path(names.socket_path(self.ref.folder, self.ref.identity)).unlink(missing_ok=True)
+        if self.ref.name is not None:
+            names.unregister(self.ref.folder, self.ref.name, self.ref.identity)
+
+    def tell_end(self, reason: ExitReason) -> None:
+        """Give the reason to everybody who is connected, and let the children go."""
+        payload = pickle.dumps(reason, 5)
+        clients = list(self._clients)
+        for client in clients:
+            client.send(framing.EXIT, 0, payload)
+        for bond in list(self._links.values()):
+            bond.say(framing.pack(framing.EXIT, 0, payload))
+        launcher.orphan_all()
+        # A reply that was given before wins over the end, also if it is long.
+        finish_sending(clients, _LAST_PATIENCE)
+        self.say(birth.EXITED, payload)
+
+
+def _is_down(message: Any, monitor: int) -> bool:
+    return isinstance(message, Down) and message.monitor == monitor
+
+
+def farewell(process: Process, reason: ExitReason) -> None:
+    """Free the name first, then tell: nobody who hears of the end can still find the process."""
+    for step in _steps(process, reason):
+        try:
+            step()
+        except Exception:
+            continue
+
+
+def _steps(process: Process, reason: ExitReason) -> list[Callable[[], object]]:
+    return [process.forget_name, lambda: process.tell_end(reason)]
+
+
+def bad_return(value: object, callback: str) -> ExitReason:
+    """Return the reason of a process whose callback returned what it must not."""
+    return ExitReason(ReasonKind.OTHER, f"bad return value of {callback}: {value!r}")

@@ -1,0 +1,125 @@
+"""
+Exit reasons: why a process ended, as a value that survives pickling.
+
+Only the words live here; who learns of a death and how is in `bonds` and `launcher`.
+"""
+
+import os
+import signal
+import traceback as traceback_module
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ReasonKind(StrEnum):
+    """
+    The kinds of exit reason.
+
+    `normal` and `shutdown` are not failures; every other kind is abnormal.
+    """
+
+    NORMAL = "normal"
+    SHUTDOWN = "shutdown"
+    KILLED = "killed"
+    SIGNAL = "signal"
+    EXIT_CODE = "exit_code"
+    EXCEPTION = "exception"
+    START_TIMEOUT = "start_timeout"
+    OUT_OF_MEMORY = "out_of_memory"
+    NO_PROCESS = "noproc"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class ExitReason:
+    """
+    Why a process ended.
+
+    Attributes:
+        kind: What happened.
+        detail: The particulars in words: the signal's name, the exit code, `ValueError: boom`,
+            the detail of a shutdown.
+        traceback: The text of the traceback of an exception, else empty.
+    """
+
+    kind: ReasonKind
+    detail: str = ""
+    traceback: str = ""
+
+    @property
+    def is_abnormal(self) -> bool:
+        """Whether it is a failure (OTP: neither normal, shutdown nor {shutdown, X})."""
+        return self.kind not in {ReasonKind.NORMAL, ReasonKind.SHUTDOWN}
+
+    def __str__(self) -> str:
+        match self.kind:
+            case ReasonKind.EXCEPTION | ReasonKind.OTHER:
+                return self.detail
+            case ReasonKind.SIGNAL:
+                return f"signal {self.detail}"
+            case ReasonKind.EXIT_CODE:
+                return f"exit code {self.detail}"
+            case ReasonKind.SHUTDOWN | ReasonKind.START_TIMEOUT if self.detail:
+                return f"{self.kind}: {self.detail}"
+        return str(self.kind)
+
+
+NORMAL = ExitReason(ReasonKind.NORMAL)
+SHUTDOWN = ExitReason(ReasonKind.SHUTDOWN)
+KILLED = ExitReason(ReasonKind.KILLED)
+NO_PROCESS = ExitReason(ReasonKind.NO_PROCESS)
+OUT_OF_MEMORY = ExitReason(ReasonKind.OUT_OF_MEMORY)
+
+
+def as_reason(value: object) -> ExitReason:
+    """
+    Return the reason that a user's value stands for.
+
+    Args:
+        value: An `ExitReason`; the words "normal", "shutdown" or "killed"; an exception; or
+            anything else, which becomes an abnormal reason that shows the value's text.
+    """
+    match value:
+        case ExitReason():
+            return value
+        case "normal" | "shutdown" | "killed":
+            return ExitReason(ReasonKind(value))
+        case BaseException():
+            return from_exception(value)
+    return ExitReason(ReasonKind.OTHER, value if isinstance(value, str) else repr(value))
+
+
+def shutdown(detail: str) -> ExitReason:
+    """Return a shutdown with particulars (OTP `{shutdown, Detail}`), which is not a failure."""
+    return ExitReason(ReasonKind.SHUTDOWN, detail)
+
+
+def from_exception(error: BaseException) -> ExitReason:
+    """Return the reason of a process that ended by an exception, with its traceback as text."""
+    detail = "".join(traceback_module.format_exception_only(error)).strip()
+    text = "".join(traceback_module.format_exception(error))
+    return ExitReason(ReasonKind.EXCEPTION, detail, text)
+
+
+def from_wait_status(status: int, *, out_of_memory: bool = False) -> ExitReason:
+    """
+    Decode a wait status of a process that left no reason behind.
+
+    Args:
+        status: As `os.waitpid` gives it.
+        out_of_memory: Whether the system told that it killed a process for want of memory.
+
+    Returns:
+        `killed` for SIGKILL, the signal's name, or the exit code, which is abnormal even when it
+        is 0: the process did not leave through the library.
+    """
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        if number == signal.SIGKILL:
+            return OUT_OF_MEMORY if out_of_memory else KILLED
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = str(number)
+        return ExitReason(ReasonKind.SIGNAL, name)
+    return ExitReason(ReasonKind.EXIT_CODE, str(os.waitstatus_to_exitcode(status)))

@@ -1,0 +1,228 @@
+"""
+References: how a process is spoken of and spoken to.
+
+A reference names one incarnation. It can be sent to other processes of the tree. After the process
+has ended it refers to nobody, also if a successor has the same name.
+"""
+
+import pickle
+import threading
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from beethoven.errors import CallError, CallingSelf, NoProcess, ProcessExited, SpecError
+from beethoven.runtime import connection, deaths, framing, names
+from beethoven.runtime.here import here, is_self
+from beethoven.runtime.reason import NORMAL, ExitReason, as_reason
+from beethoven.runtime.unixsocket import is_listening
+
+DEFAULT_TIMEOUT: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """
+    One process of a tree.
+
+    Attributes:
+        identity: Unique in its tree, never used again.
+        folder: The private folder of its tree.
+        pid: Its number in the operating system, for people; never used to find it.
+        name: Its registered name, if it has one.
+    """
+
+    identity: str
+    folder: str
+    pid: int = 0
+    name: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name or self.identity} (pid {self.pid})"
+
+    def call(self, request: Any, timeout: float | None = DEFAULT_TIMEOUT) -> Any:
+        """
+        Send a request and return the reply to it.
+
+        Args:
+            request: Any value that can be pickled.
+            timeout: Seconds to wait for the reply; None waits for ever. A timeout cancels nothing:
+                the request may still be executed, its late reply is dropped.
+
+        Raises:
+            NoProcess: The process is gone already.
+            CallTimeout: No reply in time.
+            ProcessExited: The process ended before it replied; has the reason.
+            CallingSelf: The process called itself.
+            RequestRefused, ReplyNotPicklable: One of the two could not be read or sent.
+        """
+        if is_self(self.identity):
+            raise CallingSelf(target=str(self))
+        target = str(self)
+        check_timeout(timeout, target)
+        # No name for the payload here: `request` lets it go as soon as it is sent.
+        return connection.request(
+            self.folder,
+            self.identity,
+            target,
+            framing.CALL,
+            _pickled(request, "request", target),
+            timeout,
+        )
+
+    def cast(self, request: Any) -> None:
+        """
+        Send a request that has no reply. Nothing happens if the process is gone.
+
+        Messages from one thread to one process keep their order, calls and casts alike.
+
+        Raises:
+            Overloaded: The process did not take the message within 5 s.
+        """
+        payload = _pickled(request, "request", str(self))
+        connection.post(self.folder, self.identity, str(self), framing.CAST, payload)
+
+    def send(self, message: Any) -> None:
+        """Send a plain message, which arrives in `handle_info`; else as `cast`."""
+        payload = _pickled(message, "message", str(self))
+        connection.post(self.folder, self.identity, str(self), framing.INFO, payload)
+
+    def stop(self, reason: object = NORMAL, timeout: float | None = None) -> None:
+        """
+        End the process with a reason, and return when it is gone and its name is free.
+
+        Its `terminate` runs, also if it does not trap exits.
+
+        Args:
+            reason: "normal", "shutdown", an `ExitReason`, or any other value, which is abnormal.
+            timeout: Seconds; None waits for ever.
+
+        Raises:
+            NoProcess: The process is gone already.
+            CallTimeout: It still lives; it goes on terminating.
+            ProcessExited: It ended for another reason.
+            CallingSelf: A process cannot wait for its own end; raise `Stop` instead.
+        """
+        if is_self(self.identity):
+            raise CallingSelf(target=str(self))
+        check_timeout(timeout, str(self))
+        wanted = as_reason(reason)
+        payload = pickle.dumps(wanted, 5)
+        try:
+            connection.request(
+                self.folder, self.identity, str(self), framing.STOP, payload, timeout
+            )
+        except ProcessExited as exited:
+            deaths.wait_for(self.folder, self.identity, timeout)
+            here.on_stopped(self.identity)
+            if exited.reason != wanted:
+                raise
+
+    def wait(self, timeout: float | None = None) -> ExitReason | None:
+        """
+        Wait until the process is gone.
+
+        Args:
+            timeout: Seconds; None waits for ever.
+
+        Returns:
+            Why it ended, or None if it still lives after `timeout`. For a process that had ended
+            before the question only what the kernel knows is left to tell.
+        """
+        check_timeout(timeout, str(self))
+        try:
+            connection.request(self.folder, self.identity, str(self), framing.MONITOR, b"", timeout)
+        except ProcessExited as exited:
+            deaths.wait_for(self.folder, self.identity, timeout)
+            return exited.reason if isinstance(exited.reason, ExitReason) else None
+        except NoProcess:
+            return deaths.wait_for(self.folder, self.identity, timeout)
+        except CallError:
+            pass
+        return None
+
+    def is_alive(self) -> bool:
+        """Whether the process still listens."""
+        return is_listening(names.socket_path(self.folder, self.identity))
+
+    def named(self, name: str | None) -> "Ref":
+        """Return the same reference with a name to show."""
+        return replace(self, name=name)
+
+
+def _pickled(value: Any, what: str, target: str) -> bytes:
+    try:
+        payload = pickle.dumps(value, 5)
+    except Exception as error:
+        expected = f"a value that can be pickled ({error})"
+        raise SpecError(
+            subject=target, field=what, expected=expected, got=type(value).__qualname__
+        ) from error
+    if len(payload) > framing.LONGEST:
+        expected = f"at most {framing.LONGEST} bytes long"
+        raise SpecError(subject=target, field=what, expected=expected, got=len(payload))
+    return payload
+
+
+def check_timeout(timeout: object, subject: str) -> None:
+    """Raise SpecError if `timeout` is neither None nor a number of seconds."""
+    if timeout is None:
+        return
+    is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if not is_number or not 0 <= timeout <= threading.TIMEOUT_MAX:  # type: ignore[operator]
+        raise SpecError(
+            subject=subject, field="timeout", expected="seconds >= 0 or None", got=timeout
+        )
+
+
+def whereis(name: str) -> Ref | None:
+    """Return the process of this tree that holds a name, or None."""
+    if not here.folder:
+        return None
+    found = names.lookup(here.folder, names.check_name(name))
+    return None if found is None else Ref(found[0], here.folder, found[1], name)
+
+
+Target = Ref | str
+
+
+def resolve(target: Target) -> Ref:
+    """
+    Return the process meant by a reference or a name.
+
+    Raises:
+        NoProcess: Nobody holds the name.
+    """
+    if isinstance(target, Ref):
+        return target
+    found = whereis(target)
+    if found is None:
+        raise NoProcess(target=repr(target))
+    return found
+
+
+def call(target: Target, request: Any, timeout: float | None = DEFAULT_TIMEOUT) -> Any:
+    """Call a process by reference or name; see `Ref.call`."""
+    return resolve(target).call(request, timeout)
+
+
+def cast(target: Target, request: Any) -> None:
+    """Cast to a process by reference or name; nothing happens if nobody holds the name."""
+    try:
+        found = resolve(target)
+    except NoProcess:
+        return
+    found.cast(request)
+
+
+def send(target: Target, message: Any) -> None:
+    """Send a plain message by reference or name; nothing happens if nobody holds the name."""
+    try:
+        found = resolve(target)
+    except NoProcess:
+        return
+    found.send(message)
+
+
+def stop(target: Target, reason: object = NORMAL, timeout: float | None = None) -> None:
+    """Stop a process by reference or name; see `Ref.stop`."""
+    resolve(target).stop(reason, timeout)

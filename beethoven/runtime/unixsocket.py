@@ -1,0 +1,109 @@
+"""
+AF_UNIX stream sockets between processes of one user.
+
+Whoever connects or is connected to is checked: a peer of another user is never listened to.
+"""
+
+import contextlib
+import os
+import select
+import socket
+import struct
+from pathlib import Path
+from typing import Final
+
+_CREDENTIALS: Final = struct.Struct("3i")
+_TIMEVAL: Final = struct.Struct("@ll")
+_BACKLOG: Final = 1024
+
+
+def listen(path: str) -> socket.socket:
+    """Return a socket that listens at `path`, open to this user only."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(path)
+        Path(path).chmod(0o600)
+        listener.listen(_BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def connect(path: str) -> socket.socket:
+    """
+    Connect to the process that listens at `path`.
+
+    Raises:
+        ConnectionError, FileNotFoundError: Nobody listens there (any more).
+        PermissionError: The listener belongs to another user.
+    """
+    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        stream.connect(path)
+        if peer(stream)[1] != os.geteuid():
+            raise PermissionError(f"{path}: its listener belongs to another user")
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def peer(stream: socket.socket) -> tuple[int, int]:
+    """
+    Return the pid and the user of the other side, as they were when it connected.
+
+    Where the system does not tell, the pid is 0 and the user ours: the folder's mode is the guard.
+    """
+    option = getattr(socket, "SO_PEERCRED", None)
+    if option is None:
+        return 0, os.geteuid()
+    pid, uid, _ = _CREDENTIALS.unpack(
+        stream.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size)
+    )
+    return pid, uid
+
+
+def limit_wait(stream: socket.socket, option: int, timeout: float | None) -> None:
+    """
+    Let the kernel end a wait on a blocking socket.
+
+    Unlike `settimeout` this costs no further system call in each send or receive.
+
+    Args:
+        stream: A blocking socket.
+        option: `socket.SO_RCVTIMEO` or `socket.SO_SNDTIMEO`.
+        timeout: Seconds; None waits for ever.
+    """
+    # Zero means for ever to the kernel; the shortest wait is a microsecond.
+    whole = 0 if timeout is None else max(1, int(timeout * 1_000_000))
+    stream.setsockopt(socket.SOL_SOCKET, option, _TIMEVAL.pack(*divmod(whole, 1_000_000)))
+
+
+def takes_more(stream: socket.socket, timeout: float) -> bool:
+    """Whether the other side takes more data, now or within `timeout` seconds."""
+    poll = select.poll()
+    poll.register(stream, select.POLLOUT)
+    return bool(poll.poll(timeout * 1000))
+
+
+def is_listening(path: str) -> bool:
+    """Whether a living process listens at `path`."""
+    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    stream.setblocking(False)
+    try:
+        stream.connect(path)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        stream.close()
+    return True
+
+
+def close_quietly(stream: socket.socket | None) -> None:
+    """Close a socket that may be closed or broken already."""
+    if stream is not None:
+        with contextlib.suppress(OSError):
+            stream.close()

@@ -1,0 +1,1 @@
+"""Supervision: child specifications, restart policy, and the supervisors that apply it."""

@@ -1,0 +1,264 @@
+"""
+Performs what a supervisor's state decides: launches, signals, timers, replies, reports.
+
+No policy here. Every message that arrives becomes an event, every effect one act; nothing blocks.
+"""
+
+import pickle
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Final, Protocol, assert_never
+
+from beethoven import clock
+from beethoven.log import get_log
+from beethoven.runtime import birth, framing, launcher, start
+from beethoven.runtime.birth import StartFailure
+from beethoven.runtime.client import Client
+from beethoven.runtime.launcher import Child, ChildEvent
+from beethoven.runtime.process import ParentExit, Process
+from beethoven.runtime.reason import ExitReason, from_exception
+from beethoven.runtime.reference import Ref
+from beethoven.supervision import events
+from beethoven.supervision.child_spec import ChildSpec
+from beethoven.supervision.listing import ChildEntry
+from beethoven.supervision.sealing import label_of, start_method_of
+
+log = get_log("supervisor")
+
+# References to ended children by which `terminate_child` may still speak of them.
+_REMEMBERED: Final = 4096
+
+
+class State(Protocol):
+    """The state of a static or a dynamic supervisor."""
+
+    def handle(self, event: events.Event, *, now: float) -> list[events.Effect]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Caller:
+    client: Client
+    number: int
+    expects_reply: bool
+
+    def reply(self, value: Any) -> None:
+        if self.expects_reply:
+            self.client.reply(self.number, value)
+
+
+@dataclass(frozen=True, slots=True)
+class _ChildNews:
+    attempt: int
+    event: ChildEvent
+
+
+@dataclass(frozen=True, slots=True)
+class _TimerNews:
+    key: events.TimerKey
+
+
+_REQUESTS: Final[Mapping[str, type[events.Query | events.Management]]] = {
+    "start_child": events.StartChildRequested,
+    "terminate_child": events.TerminateChildRequested,
+    "terminate_process": events.TerminateDynamicChildRequested,
+    "restart_child": events.RestartChildRequested,
+    "delete_child": events.DeleteChildRequested,
+    "which_children": events.WhichChildrenRequested,
+    "count_children": events.CountChildrenRequested,
+    "get_child_spec": events.GetChildSpecRequested,
+}
+
+
+def _arity(verb: str) -> int:
+    """Return how many arguments a request has, -1 if there is no such request."""
+    request = _REQUESTS.get(verb)
+    return -1 if request is None else len(fields(request)) - 1
+
+
+class Runner:
+    """A supervisor at work."""
+
+    def __init__(self, process: Process, state: State, name: str) -> None:
+        self._process = process
+        self._state = state
+        self._log = log.bind(supervisor=name)
+        self._children: dict[int, Child] = {}
+        self._attempts: OrderedDict[str, int] = OrderedDict()
+        self._timers: dict[events.TimerKey, int] = {}
+        self._waiting: list[tuple[_Caller, str]] = []
+        self._is_started = False
+        self._exit: ExitReason | None = None
+        process.trap_exit = True
+        start.current.process = process
+
+    def run(self) -> ExitReason:
+        """Supervise until the end."""
+        self._handle(events.Begun())
+        while self._exit is None:
+            self._take(self._process.receive())
+        if not self._is_started:
+            failure = StartFailure(self._exit)
+            self._process.say(birth.FAILED, pickle.dumps(failure, 5))
+        return self._exit
+
+    def _take(self, message: Any) -> None:
+        if type(message) is tuple:
+            self._take_frame(*message)
+            return
+        match message:
+            case ParentExit(reason, is_orphaned):
+                self._handle(events.ShutdownRequested(reason))
+                if is_orphaned:
+                    self._handle(events.ShutdownRequested(reason))
+            case _ChildNews(attempt, event):
+                self._take_child_event(attempt, event)
+            case _TimerNews(key):
+                self._timers.pop(key, None)
+                self._handle(events.TimerFired(key))
+            case _:
+                self._log.warning("unexpected_message", message=repr(message))
+
+    def _take_frame(
+        self, kind: int, client: Client, number: int, payload: bytes | bytearray
+    ) -> None:
+        try:
+            value = pickle.loads(payload)
+        except Exception as error:
+            client.refuse(number, f"{type(error).__name__}: {error}")
+            return
+        if kind == framing.STOP:
+            self._handle(events.ShutdownRequested(value))
+        elif kind == framing.INFO:
+            self._log.warning("unexpected_message", message=repr(value))
+        else:
+            self._take_request(_Caller(client, number, expects_reply=kind == framing.CALL), value)
+
+    def _take_request(self, caller: _Caller, value: Any) -> None:
+        match value:
+            case ("wait_child", str(identity)):
+                self._waiting.append((caller, identity))
+                self._answer_waiting()
+            case ("terminate_process", Ref(identity)):
+                attempt = self._attempts.get(identity, -1)
+                self._handle(events.TerminateDynamicChildRequested(caller, attempt))
+            case (str(verb), *arguments) if _arity(verb) == len(arguments):
+                self._handle(_REQUESTS[verb](caller, *arguments))
+            case _:
+                caller.client.refuse(caller.number, f"a supervisor knows no {value!r}")
+
+    def _take_child_event(self, attempt: int, event: ChildEvent) -> None:
+        if not isinstance(event, launcher.Started):
+            self._children.pop(attempt, None)
+        match event:
+            case launcher.Started():
+                self._handle(events.ChildStarted(attempt))
+            case launcher.Ignored():
+                self._handle(events.ChildIgnored(attempt))
+            case launcher.Failed(reason):
+                self._handle(events.ChildStartFailed(attempt, reason))
+            case launcher.Exited(reason):
+                self._handle(events.ChildExited(attempt, reason))
+
+    def _handle(self, event: events.Event) -> None:
+        for effect in self._state.handle(event, now=clock.monotonic()):
+            self._perform(effect)
+        if self._waiting and isinstance(event, events.ChildStarted):
+            self._answer_waiting()
+
+    def _perform(self, effect: events.Effect) -> None:
+        match effect:
+            case events.StartChild(attempt, spec):
+                self._start_child(attempt, spec)
+            case events.StopChild(attempt, reason):
+                if (child := self._children.get(attempt)) is not None:
+                    child.stop(reason)
+            case events.KillChild(attempt):
+                if (child := self._children.get(attempt)) is not None:
+                    child.kill()
+            case events.SetTimer(key, at):
+                self._timers[key] = self._process.timers.set(at, _TimerNews(key))
+            case events.CancelTimer(key):
+                self._process.timers.cancel(self._timers.pop(key, 0))
+            case events.Reply(request, value):
+                self._reply(request, ("ok", self._shown(value)))
+            case events.ReplyError(request, error):
+                self._reply(request, ("error", error))
+            case events.ReportStarted():
+                self._is_started = True
+                self._process.say(birth.STARTED)
+            case events.Exit(reason):
+                self._exit = reason
+            case events.Report(name, level, fields):
+                getattr(self._log, level)(name, **fields)
+            case _:
+                assert_never(effect)
+
+    def _start_child(self, attempt: int, spec: ChildSpec) -> None:
+        def notify(_: Child, event: ChildEvent) -> None:
+            self._process.queue.append(_ChildNews(attempt, event))
+
+        try:
+            begin = start.begin(
+                spec.role,
+                spec.args,
+                name=spec.name,
+                linked=True,
+                label=label_of(spec),
+                **spec.options,
+            )
+            method, poller = start_method_of(spec), self._process.poller
+            child = Child(begin, method=method, poller=poller, notify=notify)
+        except Exception as error:
+            failed = launcher.Failed(from_exception(error))
+            self._process.queue.append(_ChildNews(attempt, failed))
+            return
+        self._children[attempt] = child
+        self._attempts[child.ref.identity] = attempt
+        if len(self._attempts) > _REMEMBERED + len(self._children):
+            self._attempts.popitem(last=False)
+
+    def _ref(self, attempt: int | None) -> Ref | None:
+        child = None if attempt is None else self._children.get(attempt)
+        return None if child is None else child.ref
+
+    def _shown(self, value: Any) -> Any:
+        """Return a reply of the state in the form in which callers get it."""
+        match value:
+            case events.Started(attempt):
+                return self._ref(attempt)
+            case events.Ignored():
+                return None
+            case tuple():
+                return [self._entry(info) for info in value]
+        return value
+
+    def _entry(self, info: events.ChildInfo) -> ChildEntry:
+        since = clock.wall() - (clock.monotonic() - info.changed_at)
+        return ChildEntry.of(info, self._ref(info.attempt), since)
+
+    def _answer_waiting(self) -> None:
+        """Answer those who wait for a child that runs now."""
+        found: list[Any] = []
+        probe: Hashable = object()
+        for effect in self._state.handle(
+            events.WhichChildrenRequested(probe), now=clock.monotonic()
+        ):
+            match effect:
+                case events.Reply(request, value) if request is probe:
+                    found = list(value)
+                case events.ReplyError():
+                    return
+        running = {
+            info.id: self._ref(info.attempt)
+            for info in found
+            if info.status is events.ChildStatus.RUNNING
+        }
+        for caller, identity in list(self._waiting):
+            if (ref := running.get(identity)) is not None:
+                self._waiting.remove((caller, identity))
+                self._reply(caller, ("ok", ref))
+
+    def _reply(self, request: Hashable, value: Any) -> None:
+        assert isinstance(request, _Caller)
+        request.reply(value)

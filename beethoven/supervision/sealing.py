@@ -1,0 +1,87 @@
+"""
+Sealing: specifications that supervisors pass on unread, so that they run no user code.
+
+What is sealed is the role's class and its args. Only the process that becomes the role opens them:
+a module that is slow to import, or that ends the process which imports it, is no supervisor's
+problem.
+"""
+
+import pickle
+from dataclasses import dataclass, replace
+from typing import Any
+
+from beethoven.runtime import birth, start
+from beethoven.supervision.checks import refuse
+from beethoven.supervision.child_spec import ChildSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """
+    A role and its args, closed.
+
+    Attributes:
+        label: The name of the class.
+        start_method: How the role wants to be started.
+        contents: The class and the args, pickled.
+    """
+
+    label: str
+    start_method: str
+    contents: bytes
+
+    def open(self) -> tuple[type, Any]:
+        """Return the class and the args. Imports the role's module."""
+        role, args = pickle.loads(self.contents)
+        return role, args
+
+
+class SealedRole:
+    """Stands for the role that is sealed in its args."""
+
+    @classmethod
+    def resolve(cls, sealed: Sealed) -> tuple[type, Any]:
+        """Return the class to run in this process, and the args of its `init`."""
+        role, args = sealed.open()
+        resolve = getattr(role, "resolve", None)
+        return (role, args) if resolve is None else resolve(args)
+
+
+def seal(spec: ChildSpec) -> ChildSpec:
+    """
+    Return the specification with its role and args sealed.
+
+    Raises:
+        SpecError: The role cannot be imported by another process, or the args cannot be pickled.
+    """
+    if spec.role is SealedRole:
+        return spec
+    subject = f"child {spec.id!r}"
+    birth.check_importable(spec.role, subject)
+    try:
+        contents = pickle.dumps((spec.role, spec.args), 5)
+    except Exception as error:
+        rule = f"a value that can be pickled ({type(error).__name__}: {error})"
+        refuse(subject, "args", rule, got=spec.args)
+    sealed = Sealed(spec.role.__qualname__, start_method_of(spec), contents)
+    return replace(spec, role=SealedRole, args=sealed)
+
+
+def unseal(spec: ChildSpec) -> ChildSpec:
+    """Return the specification as it was written. Imports the role's module."""
+    if spec.role is not SealedRole:
+        return spec
+    role, args = spec.args.open()
+    return replace(spec, role=role, args=args)
+
+
+def label_of(spec: ChildSpec) -> str:
+    """Return what to call a process that has no name."""
+    return spec.args.label if spec.role is SealedRole else spec.role.__qualname__
+
+
+def start_method_of(spec: ChildSpec) -> str:
+    """Return how the role wants to be started."""
+    if spec.role is SealedRole:
+        return str(spec.args.start_method)
+    return getattr(spec.role, "start_method", start.METHODS[0])

@@ -1,0 +1,62 @@
+"""
+The children of the baselines: plain `multiprocessing` and sockets.
+
+Nothing of Beethoven is imported here, nor anything that plain Python would not need.
+"""
+
+import pickle
+import socket
+import struct
+from multiprocessing.connection import Connection
+from typing import Any
+
+LENGTH = struct.Struct("<I")
+
+
+def say_ready(ready: "Connection[Any, Any]") -> None:
+    """Send a byte and end."""
+    ready.send_bytes(b"\0")
+
+
+def stay(ready: "Connection[Any, Any]") -> None:
+    """Send a byte and wait until the parent closes the pipe."""
+    ready.send_bytes(b"\0")
+    try:
+        ready.recv_bytes()
+    except EOFError:
+        return
+
+
+def echo_pipe(stream: "Connection[Any, Any]") -> None:
+    """Send back every object until the parent closes the pipe."""
+    try:
+        while True:
+            stream.send(stream.recv())
+    except EOFError:
+        return
+
+
+def echo_socket(stream: socket.socket) -> None:
+    """Send back every chunk of bytes until the parent closes the socket."""
+    while data := stream.recv(65536):
+        stream.sendall(data)
+
+
+def receive_frames(stream: socket.socket, count: int) -> None:
+    """Unpickle frames until the parent closes the socket; answer with a byte after each `count`."""
+    rest = b""
+    taken = 0
+    while data := stream.recv(65536):
+        rest += data
+        start = 0
+        while len(rest) - start >= LENGTH.size:
+            (length,) = LENGTH.unpack_from(rest, start)
+            end = start + LENGTH.size + length
+            if end > len(rest):
+                break
+            pickle.loads(rest[start + LENGTH.size : end])
+            start = end
+            taken += 1
+            if taken % count == 0:
+                stream.sendall(b"\0")
+        rest = rest[start:]

@@ -1,0 +1,44 @@
+"""The roles that are measured."""
+
+import socket
+import struct
+import sys
+import time
+from typing import Any
+
+from beethoven import Caller, Role
+
+STAMP = struct.Struct("<q")
+HEAVY = ("asyncio", "psutil", "rich")
+
+
+class Idle(Role):
+    """A role that does nothing; tells which heavy modules its process has imported."""
+
+    def handle_call(self, request: Any, caller: Caller) -> list[str]:
+        return sorted(name for name in HEAVY if name in sys.modules)
+
+
+class Echo(Role):
+    """A role that replies with the request, and counts its casts until it is asked for them."""
+
+    def init(self, args: Any) -> None:
+        self.taken = 0
+
+    def handle_call(self, request: Any, caller: Caller) -> Any:
+        if request == "taken":
+            taken, self.taken = self.taken, 0
+            return taken
+        return request
+
+    def handle_cast(self, request: Any) -> None:
+        self.taken += 1
+
+
+class Stamped(Role):
+    """A role that tells when its `init` returned, as a datagram to the socket `args`."""
+
+    def init(self, args: Any) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stream:
+            stream.connect(args)
+            stream.send(STAMP.pack(time.monotonic_ns()))
