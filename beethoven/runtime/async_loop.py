@@ -9,8 +9,8 @@ import inspect
 from typing import Any
 
 from beethoven import clock
+from beethoven.runtime.loop import Caller, Loop
 from beethoven.runtime.reason import ExitReason
-from beethoven.runtime.role import Caller, Loop
 
 
 def run(loop: Loop, args: Any) -> ExitReason:

@@ -111,13 +111,12 @@ class ForkServer:
         """Fork a process that lives on `control`."""
         self._marks[request.identity] = (request.name, kernel.socket_inode(control))
         try:
-            from beethoven import pt; pt.start(); pid = os.fork()
+            pid = os.fork()
         except OSError as error:
             self._deaths[request.identity] = message = deaths.not_born(error)
             parent.send(deaths.DEAD, message)
             return
         if pid == 0:
-            from beethoven import pt; pt.p('forked')
             try:
                 self._become_child(request, control)
             finally:
@@ -137,7 +136,7 @@ class ForkServer:
             stream.detach()
         os.dup2(control, life.CONTROL, inheritable=False)
         os.closerange(life.CONTROL + 1, os.sysconf("SC_OPEN_MAX"))
-        from beethoven import pt; pt.p('closed'); life.enter(request)
+        life.enter(request)
 
     def kill(self, identity: str) -> None:
         """Kill a process on behalf of its parent."""

@@ -55,7 +55,6 @@ def main(request_text: str) -> NoReturn:
     os.set_inheritable(CONTROL, False)
     control = socket.socket(fileno=CONTROL)
     _become(request)
-    from beethoven import pt; pt.p('become')
     try:
         process, begin = _begin(request, control)
     except framing.StreamEnded:
@@ -66,7 +65,6 @@ def main(request_text: str) -> NoReturn:
             control.sendall(framing.pack(birth.FAILED, 0, payload))
         os._exit(1)
     process.watch_parent()
-    pt.p('watched')
     process.leave(_live(process, begin))
     raise AssertionError("unreachable")
 
@@ -92,16 +90,12 @@ def _begin(request: Request, control: socket.socket) -> tuple[Process, Birth]:
     reader = framing.FrameReader()
     while not frames:
         frames = reader.receive(control)
-    from beethoven import pt; pt.p('received')
     facts, inner = pickle.loads(frames[0][2])
-    pt.p('loaded')
     os.environ.update(facts.pop("environment"))
     here.context, here.main = facts.pop("context"), facts.pop("main")
     redirect(here.context, facts["name"])
-    pt.p('redirected')
     known = set(sys.modules)
     begin, main_path = _open_birth(facts, inner)
-    pt.p('opened')
     ref = Ref(request.identity, request.folder, os.getpid(), begin.name)
     listener = unixsocket.listen(names.socket_path(request.folder, request.identity))
     if begin.name is not None:
@@ -109,11 +103,9 @@ def _begin(request: Request, control: socket.socket) -> tuple[Process, Birth]:
         if holder is not None:
             other = Ref(holder[0], request.folder, holder[1], begin.name)
             raise AlreadyStarted(name=begin.name, holder=other)
-    pt.p('listening')
     process = Process(
         ref, parent=begin.parent, linked=begin.linked, control=control, listener=listener
     )
-    pt.p('process')
     module = begin.behaviour.__module__
     if threading.active_count() == 1 and (main_path or module not in known):
         _offer_preload(request, Preload(main_path, module, tuple(sys.path)))
@@ -126,7 +118,6 @@ def _open_birth(facts: dict[str, Any], inner: bytes) -> tuple[Birth, str]:
     here.importing_main = True
     try:
         spawn.prepare(facts)
-        from beethoven import pt; pt.p('prepared')
         begin: Birth = pickle.loads(inner)
         if (resolve := getattr(begin.behaviour, "resolve", None)) is not None:
             behaviour, args = resolve(begin.args)

@@ -30,7 +30,6 @@ from beethoven.runtime.reference import Ref
 from beethoven.runtime.timers import Timers
 from beethoven.runtime.unixsocket import close_quietly
 
-
 log = get_log("process")
 
 # A process that has ended waits so long for a caller that does not take the rest of its reply.
