@@ -9,7 +9,6 @@ one to be made.
 import contextlib
 import fcntl
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,7 +73,7 @@ def make_folder() -> tuple[Path, int]:
         for other in base.iterdir():
             if other.is_dir() and not other.is_symlink():
                 _sweep(other)
-        folder = base / secrets.token_hex(4)
+        folder = base / os.urandom(4).hex()
         folder.mkdir(mode=0o700)
         handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(handle, fcntl.LOCK_SH)

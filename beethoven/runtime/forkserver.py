@@ -175,12 +175,11 @@ class ForkServer:
         gc.freeze()
 
     def _reap(self) -> None:
-        by_pid = {life.pid: life for life in self._state.lives.values() if not life.has_ended}
         seen = False
         with contextlib.suppress(ChildProcessError):
             while info := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 seen = True
-                if (life := by_pid.get(info.si_pid)) is not None:
+                if (life := self._state.running(info.si_pid)) is not None:
                     self._bury(life)
                 else:
                     os.waitpid(info.si_pid, 0)
@@ -316,7 +315,7 @@ class _Connection:
 def main(owner: int, listener: int, folder: str, owns_folder: bool) -> NoReturn:  # noqa: FBT001
     """Run a fork server whose owner holds the other end of the socket `owner`, then exit."""
     os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    life.settle_in()
     kernel.adopt_orphans()
     kernel.allow_many_descriptors()
     gc.collect()

@@ -68,6 +68,13 @@ class ForkServerState:
         """Note a birth. `parent` is empty for a child of the program that owns the tree."""
         self.lives[identity] = Life(identity, pid, parent, linked)
 
+    def running(self, pid: int) -> Life | None:
+        """Return the process of the tree that has this pid and has not ended, if there is one."""
+        for life in self.lives.values():
+            if life.pid == pid and not life.has_ended:
+                return life
+        return None
+
     def ended(self, identity: str, *, now: float) -> None:
         """Note that a process has ended: its children in the tree are orphans from now on."""
         self.lives[identity].has_ended = True

@@ -9,7 +9,6 @@ when the process and everything that it started are gone.
 import contextlib
 import os
 import pickle
-import secrets
 import select
 import signal
 import socket
@@ -72,7 +71,7 @@ class Child:
     ) -> None:
         payload = birth.pack_birth(begin)
         server, self._births = owner.connect_fork_server()
-        identity = f"{server}-{secrets.token_hex(4)}"
+        identity = f"{server}-{os.urandom(4).hex()}"
         self.ref = Ref(identity, here.folder, 0, begin.name)
         self._notify = notify
         self._poller = poller

@@ -42,7 +42,7 @@ class Behaviour(Protocol):
 def enter(request: Request) -> NoReturn:
     """Begin the life of a process that the fork server has just forked."""
     if request.method == "spawn":
-        call = f"from beethoven.runtime.life import main;main({request.text()!r})"
+        call = f"from beethoven.runtime import life;life.settle_in();life.main({request.text()!r})"
         command, _ = birth.new_interpreter(call)
         os.set_inheritable(CONTROL, True)
         os.execv(sys.executable, command)
@@ -75,6 +75,10 @@ def _become(request: Request) -> None:
     here.fork_server = request.identity.partition("-")[0]
     here.main_thread = threading.get_ident()
     os.environ[birth.MARK] = request.identity
+
+
+def settle_in() -> None:
+    """Set up what all processes of the tree share: once for each interpreter, forks inherit it."""
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

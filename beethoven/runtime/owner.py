@@ -11,7 +11,6 @@ process along.
 import atexit
 import contextlib
 import os
-import secrets
 import socket
 import sys
 import threading
@@ -77,7 +76,7 @@ def _start_server() -> str:
         here.folder = str(folder)
         here.on_stopped = release
         atexit.register(close)
-    number = secrets.token_hex(2)
+    number = os.urandom(2).hex()
     lifeline, theirs = socket.socketpair()
     owns_folder = not here.identity
     with theirs, listen(f"{here.folder}/{number}.f") as listener:

@@ -5,6 +5,7 @@ Messages arrive in `receive`, one at a time. The parent alone is heard at any mo
 that does nothing else: so a process that is busy still notices that it must end.
 """
 
+import _thread
 import os
 import pickle
 import signal
@@ -93,7 +94,8 @@ class Process:
     def watch_parent(self) -> None:
         """Begin to listen to the parent."""
         if self._control is not None:
-            threading.Thread(target=self._watch, name="parent-watch", daemon=True).start()
+            # Unlike `Thread.start` this does not wait until the thread runs.
+            _thread.start_new_thread(self._watch, ())
 
     def _watch(self) -> None:
         assert self._control is not None

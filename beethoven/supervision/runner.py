@@ -10,7 +10,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, Protocol, assert_never
 
-from beethoven import clock
+from beethoven import clock, errors
 from beethoven.log import get_log
 from beethoven.runtime import birth, framing, launcher, start
 from beethoven.runtime.birth import StartFailure
@@ -42,6 +42,10 @@ class _Caller:
     number: int
     expects_reply: bool
 
+    @property
+    def is_there(self) -> bool:
+        return self.client.stream.fileno() >= 0
+
     def reply(self, value: Any) -> None:
         if self.expects_reply:
             self.client.reply(self.number, value)
@@ -70,6 +74,18 @@ _REQUESTS: Final[Mapping[str, type[events.Query | events.Management]]] = {
 }
 
 
+# What may make a child run, or exist no more.
+_ANSWERS_WAITING: Final = (
+    events.ChildStarted,
+    events.ChildIgnored,
+    events.ChildStartFailed,
+    events.ChildExited,
+    events.TerminateChildRequested,
+    events.TerminateDynamicChildRequested,
+    events.DeleteChildRequested,
+)
+
+
 def _arity(verb: str) -> int:
     """Return how many arguments a request has, -1 if there is no such request."""
     request = _REQUESTS.get(verb)
@@ -86,7 +102,7 @@ class Runner:
         self._children: dict[int, Child] = {}
         self._attempts: OrderedDict[str, int] = OrderedDict()
         self._timers: dict[events.TimerKey, int] = {}
-        self._waiting: list[tuple[_Caller, str]] = []
+        self._waiting: list[tuple[_Caller, object]] = []
         self._is_started = False
         self._exit: ExitReason | None = None
         process.trap_exit = True
@@ -136,8 +152,10 @@ class Runner:
 
     def _take_request(self, caller: _Caller, value: Any) -> None:
         match value:
-            case ("wait_child", str(identity)):
-                self._waiting.append((caller, identity))
+            case ("wait_child", child_id):
+                # Those who no longer wait have closed their connection.
+                self._waiting = [each for each in self._waiting if each[0].is_there]
+                self._waiting.append((caller, child_id))
                 self._answer_waiting()
             case ("terminate_process", Ref(identity)):
                 attempt = self._attempts.get(identity, -1)
@@ -163,7 +181,7 @@ class Runner:
     def _handle(self, event: events.Event) -> None:
         for effect in self._state.handle(event, now=clock.monotonic()):
             self._perform(effect)
-        if self._waiting and isinstance(event, events.ChildStarted):
+        if self._waiting and isinstance(event, _ANSWERS_WAITING):
             self._answer_waiting()
 
     def _perform(self, effect: events.Effect) -> None:
@@ -238,26 +256,34 @@ class Runner:
         return ChildEntry.of(info, self._ref(info.attempt), since)
 
     def _answer_waiting(self) -> None:
-        """Answer those who wait for a child that runs now."""
-        found: list[Any] = []
+        """Answer those who wait for a child that runs now, or that does not exist."""
+        children = {info.id: info for info in self._children_now()}
+        still: list[tuple[_Caller, object]] = []
+        for caller, child_id in self._waiting:
+            child = children.get(child_id) if isinstance(child_id, str) else None
+            if child is None:
+                error = errors.ChildNotFound(child=repr(child_id))
+                caller.reply(("error", error))
+            elif (ref := self._living(child)) is not None:
+                caller.reply(("ok", ref))
+            else:
+                still.append((caller, child_id))
+        self._waiting = still
+
+    def _living(self, child: events.ChildInfo) -> Ref | None:
+        # Whoever has seen a child end must not be given it again, though its death is not over.
+        ref = self._ref(child.attempt)
+        is_up = child.status is events.ChildStatus.RUNNING
+        return ref if is_up and ref is not None and ref.is_alive() else None
+
+    def _children_now(self) -> tuple[events.ChildInfo, ...]:
         probe: Hashable = object()
-        for effect in self._state.handle(
-            events.WhichChildrenRequested(probe), now=clock.monotonic()
-        ):
-            match effect:
-                case events.Reply(request, value) if request is probe:
-                    found = list(value)
-                case events.ReplyError():
-                    return
-        running = {
-            info.id: self._ref(info.attempt)
-            for info in found
-            if info.status is events.ChildStatus.RUNNING
-        }
-        for caller, identity in list(self._waiting):
-            if (ref := running.get(identity)) is not None:
-                self._waiting.remove((caller, identity))
-                self._reply(caller, ("ok", ref))
+        question = events.WhichChildrenRequested(probe)
+        for effect in self._state.handle(question, now=clock.monotonic()):
+            if isinstance(effect, events.Reply) and effect.request is probe:
+                children: tuple[events.ChildInfo, ...] = effect.value
+                return children
+        raise AssertionError("a listing is always answered at once")
 
     def _reply(self, request: Hashable, value: Any) -> None:
         assert isinstance(request, _Caller)

@@ -76,6 +76,7 @@ class SupervisorRef:
         Return the process of a child, waiting for it while it restarts.
 
         Raises:
+            ChildNotFound: There is no such child.
             CallTimeout: It does not run within `timeout` seconds.
         """
         ref: Ref = self._ask("wait_child", child_id, timeout=timeout)

@@ -1,8 +1,7 @@
-"""Starts and restarts of one role, against bare processes; and many roles at once."""
+"""Starts and restarts of one role, against bare processes."""
 
 import contextlib
 import json
-import multiprocessing
 import os
 import signal
 import socket
@@ -14,12 +13,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from beethoven import ChildSpec, Ref, Supervisor, SupervisorRef
+from beethoven import ChildSpec, Ref, Supervisor
+from beethoven.supervision.supervisor import SupervisorRef
 from scripts.benchmarks import first, plain, roles
 from scripts.benchmarks.figures import Figure, Goal, Row, Sizes, ratio
 
 ROOT = Path(__file__).resolve().parents[2]
-METHODS = ("fork", "forkserver", "spawn")
+_METHODS = ("fork", "forkserver", "spawn")
 _PATIENCE = 30.0
 
 
@@ -46,9 +46,9 @@ def starts(sizes: Sizes) -> list[Row]:
     with stamps() as stream, _supervised(stream) as tree:
         read_stamp(stream)
         measures: dict[str, Callable[[], float]] = {
-            "start_link": _start_link,
+            "start_link": start_link_once,
             "restart": lambda: _restart(tree, stream),
-            **{method: lambda method=method: _bare(method) for method in METHODS},  # type: ignore[misc]
+            **{method: lambda method=method: _bare(method) for method in _METHODS},  # type: ignore[misc]
         }
         for measure in measures.values():
             measure()
@@ -66,7 +66,7 @@ def _supervised(stream: socket.socket) -> Iterator[SupervisorRef]:
         yield tree
 
 
-def _start_link() -> float:
+def start_link_once() -> float:
     begin = time.perf_counter()
     role = roles.Idle.start_link()
     seconds = time.perf_counter() - begin
@@ -92,18 +92,9 @@ def _await_successor(tree: SupervisorRef, before: Ref) -> None:
 
 
 def _bare(method: str) -> float:
-    context = multiprocessing.get_context(method)
-    ready, theirs = context.Pipe()
-    process = context.Process(target=plain.say_ready, args=(theirs,), daemon=True)
     begin = time.perf_counter()
-    process.start()
-    ready.recv_bytes()
-    seconds = time.perf_counter() - begin
-    process.join()
-    process.close()
-    ready.close()
-    theirs.close()
-    return seconds * 1000
+    with plain.running(method, plain.say_ready):
+        return (time.perf_counter() - begin) * 1000
 
 
 def _start_figure(times: dict[str, list[float]]) -> Figure:
@@ -112,7 +103,7 @@ def _start_figure(times: dict[str, list[float]]) -> Figure:
         Goal("at most 1.0 x forkserver", ratio(ours, times["forkserver"]), 1.0),
         Goal("aim: 2 x fork", ratio(ours, times["fork"]), 2.0),
     ]
-    baselines = {method: statistics.median(times[method]) for method in METHODS}
+    baselines = {method: statistics.median(times[method]) for method in _METHODS}
     what = "start_link until init returned"
     return Figure("start_link", what, statistics.median(ours), "ms", len(ours), baselines, goals)
 
@@ -172,35 +163,3 @@ def _first(kind: str, cache: str) -> dict[str, float]:
         "import": (moments["imported"] - begin) * 1000,
         "start": (moments["started"] - moments["imported"]) * 1000,
     }
-
-
-def crowd(sizes: Sizes) -> list[Row]:
-    """Measure how long many roles under one supervisor take to start and to stop."""
-    one = statistics.median(_start_link() for _ in range(max(3, sizes.start_rounds // 2)))
-    specs = [ChildSpec(f"role {number}", roles.Idle) for number in range(sizes.crowd)]
-    begin = time.perf_counter()
-    tree = Supervisor.start_link(specs, timeout=120)
-    started = time.perf_counter()
-    tree.stop()
-    stopped = time.perf_counter()
-    up, down, count = started - begin, stopped - started, sizes.crowd
-    each = one * count / 1000
-    return [
-        Figure(
-            "crowd_start",
-            f"{count} roles under one supervisor, all started",
-            up,
-            "s",
-            1,
-            {f"{count} x start_link": each},
-            [Goal(f"at most {count} x start_link / 1.5", up / each, 1 / 1.5)],
-        ),
-        Figure(
-            "crowd_stop",
-            f"{count} roles under one supervisor, all stopped",
-            down,
-            "s",
-            1,
-            goals=[Goal("at most 3 s", down, 3.0)],
-        ),
-    ]

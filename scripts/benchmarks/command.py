@@ -3,7 +3,9 @@
 import argparse
 import contextlib
 import json
+import os
 import signal
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,7 +13,8 @@ from types import FrameType
 from typing import Final
 
 from scripts.benchmarks import report
-from scripts.benchmarks.births import crowd, first_starts, starts
+from scripts.benchmarks.births import first_starts, starts
+from scripts.benchmarks.crowds import crowd
 from scripts.benchmarks.figures import FULL, SMOKE, Measure, Row
 from scripts.benchmarks.memory import memory
 from scripts.benchmarks.messages import calls, casts
@@ -35,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     sizes = SMOKE if options.smoke else FULL
     begin = time.monotonic()
     rows: list[Row] = []
-    with _bounded(sizes.seconds):
+    with _bounded(sizes.seconds), _quiet():
         # One role lives through all of it, as in any program with a tree: the fork server is there.
         anchor = Idle.start_link()
         for name in options.only or _GROUPS:
@@ -80,3 +83,20 @@ def _bounded(seconds: int) -> Iterator[None]:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what supervisors say of the children that are killed here; show it on failure."""
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile("w+") as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            said.seek(0)
+            os.write(stderr, said.read().encode())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

@@ -76,13 +76,14 @@ class Sizes:
     casts: int
     start_rounds: int
     first_rounds: int
+    idle: int
     crowd: int
     node_rounds: int
     seconds: int
 
 
-FULL = Sizes(12, 2000, 8, 50_000, 40, 5, 300, 3, 300)
-SMOKE = Sizes(2, 50, 2, 500, 2, 1, 8, 1, 60)
+FULL = Sizes(12, 2000, 8, 50_000, 40, 5, 10, 300, 3, 300)
+SMOKE = Sizes(2, 50, 2, 500, 2, 1, 2, 8, 1, 60)
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:

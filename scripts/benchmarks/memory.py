@@ -1,55 +1,54 @@
 """The memory of an idle role, against bare processes."""
 
 import contextlib
-import multiprocessing
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from scripts.benchmarks import plain, roles
 from scripts.benchmarks.figures import Figure, Goal, Row, Sizes, Skipped
 
-WHAT = "memory of an idle role (PSS)"
+_METHODS = ("forkserver", "spawn")
 
 
-def memory(_: Sizes) -> list[Row]:
-    """Measure the second of two roles, and of two bare processes of each kind, all alive."""
+def memory(sizes: Sizes) -> list[Row]:
+    """Measure roles and bare processes of either kind, as many of each, all alive."""
+    what = f"memory of an idle role among {sizes.idle}"
     if not Path("/proc/self/smaps_rollup").exists():
-        return [Skipped("memory", WHAT, "this kernel has no /proc/PID/smaps_rollup")]
-    running = [roles.Idle.start_link() for _ in range(3)]
-    with _bare("forkserver") as forkserver, _bare("spawn") as spawn:
-        # The first was there before the fork server knew its class.
-        ours = statistics.mean(_pss(role.pid) for role in running[1:])
-        baselines = {"forkserver": _pss(forkserver), "spawn": _pss(spawn)}
-    heavy = running[1].call("heavy")
+        return [Skipped("memory", what, "this kernel has no /proc/PID/smaps_rollup")]
+    # The first was there before the fork server knew its class: it shares less.
+    running = [roles.Idle.start_link() for _ in range(sizes.idle + 1)]
+    with contextlib.ExitStack() as stack:
+        pids = {
+            method: [
+                stack.enter_context(plain.running(method, plain.stay)) for _ in range(sizes.idle)
+            ]
+            for method in _METHODS
+        }
+        pids["role"] = [role.pid for role in running[1:]]
+        shares = {kind: _median(pids[kind], "Pss:") for kind in pids}
+        alone = {kind: _median(pids[kind], "Private_Dirty:") for kind in pids}
+    heavy = running[-1].call("heavy")
     for role in running:
         role.stop()
+    share = shares.pop("role")
     goals = [
-        Goal("at most 4.5 MB", ours, 4.5),
+        Goal("at most 4.5 MB", share, 4.5),
         Goal(f"none of {', '.join(roles.HEAVY)} imported", len(heavy), 0),
     ]
-    return [Figure("memory", WHAT, ours, "MB", 1, baselines, goals, note=", ".join(heavy))]
+    private = alone.pop("role")
+    return [
+        Figure("memory", f"{what} (PSS)", share, "MB", sizes.idle, shares, goals, ", ".join(heavy)),
+        Figure("memory_private", f"{what}, not shared", private, "MB", sizes.idle, alone),
+    ]
 
 
-@contextlib.contextmanager
-def _bare(method: str) -> Iterator[int]:
-    """Run two bare processes that wait, and yield the pid of the second."""
-    context = multiprocessing.get_context(method)
-    with contextlib.ExitStack() as stack:
-        for _ in range(2):
-            ready, theirs = context.Pipe()
-            process = context.Process(target=plain.stay, args=(theirs,), daemon=True)
-            process.start()
-            theirs.close()
-            stack.callback(process.join, 10)
-            stack.callback(ready.close)
-            ready.recv_bytes()
-        yield process.pid or 0
+def _median(pids: Iterable[int], field: str) -> float:
+    return statistics.median(_megabytes(pid, field) for pid in pids)
 
 
-def _pss(pid: int) -> float:
-    """Return the proportional share of memory of a process, in megabytes."""
+def _megabytes(pid: int, field: str) -> float:
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith(field):
             return int(line.split()[1]) * 1024 / 1e6
-    raise AssertionError(f"expected a Pss line in /proc/{pid}/smaps_rollup")
+    raise AssertionError(f"expected {field} in /proc/{pid}/smaps_rollup")

@@ -12,20 +12,22 @@ from typing import Any
 from beethoven import Ref
 from scripts.benchmarks import plain, roles
 from scripts.benchmarks.figures import Figure, Goal, Row, Sizes, percentile, ratio
+from scripts.benchmarks.places import placed, places
 
 REQUEST = b"r" * 100
+_CONTENDERS = ("call", "Pipe", "AF_UNIX")
 
 
 @contextlib.contextmanager
-def _plain_child(target: Callable[..., None], *arguments: Any, end: Any) -> Iterator[None]:
-    """Run a child of a baseline that lives until the parent's `end` is closed."""
+def _plain_child(target: Callable[..., None], *arguments: Any, end: Any) -> Iterator[int]:
+    """Run a child of a baseline that lives until the parent's `end` is closed; yield its pid."""
     process = multiprocessing.get_context("spawn").Process(
         target=target, args=arguments, daemon=True
     )
     process.start()
     arguments[0].close()
     try:
-        yield
+        yield process.pid or 0
     finally:
         end.close()
         process.join(10)
@@ -48,19 +50,33 @@ def calls(sizes: Sizes) -> list[Row]:
         stream.sendall(REQUEST)
         stream.recv(65536)
 
-    contenders = {"call": lambda: role.call(REQUEST), "Pipe": ping_pipe, "AF_UNIX": ping_socket}
+    pings = (lambda: role.call(REQUEST), ping_pipe, ping_socket)
+    rows: list[Row] = []
     with (
-        _plain_child(plain.echo_pipe, theirs, end=pipe),
-        _plain_child(plain.echo_socket, other, end=stream),
+        _plain_child(plain.echo_pipe, theirs, end=pipe) as first,
+        _plain_child(plain.echo_socket, other, end=stream) as second,
     ):
-        for ping in contenders.values():
-            _latencies(ping, sizes.calls // 10)
-        rounds = [
-            {name: _latencies(ping, sizes.calls) for name, ping in contenders.items()}
-            for _ in range(sizes.call_rounds)
-        ]
+        for place in places():
+            with placed(place, (role.pid, first, second)):
+                rounds = _rounds(pings, sizes)
+            rows += [_latency(rounds, share, place) for share in (0.5, 0.99)]
     role.stop()
-    return [_latency(rounds, 0.5, "call_p50"), _latency(rounds, 0.99, "call_p99")]
+    return rows
+
+
+_Rounds = list[dict[str, list[float]]]
+
+
+def _rounds(pings: tuple[Callable[[], object], ...], sizes: Sizes) -> _Rounds:
+    for ping in pings:
+        _latencies(ping, sizes.calls // 10)
+    return [
+        {
+            name: _latencies(ping, sizes.calls)
+            for name, ping in zip(_CONTENDERS, pings, strict=True)
+        }
+        for _ in range(sizes.call_rounds)
+    ]
 
 
 def _latencies(ping: Callable[[], object], count: int) -> list[float]:
@@ -74,29 +90,34 @@ def _latencies(ping: Callable[[], object], count: int) -> list[float]:
     return samples
 
 
-def _latency(rounds: list[dict[str, list[float]]], share: float, key: str) -> Figure:
-    by_round = {
-        name: [percentile(each[name], share) for each in rounds]
-        for name in ("call", "Pipe", "AF_UNIX")
-    }
+def _latency(rounds: _Rounds, share: float, place: str) -> Figure:
+    by_round = {name: [percentile(each[name], share) for each in rounds] for name in _CONTENDERS}
     medians = {name: statistics.median(values) for name, values in by_round.items()}
-    goals = []
-    if share == 0.5:
-        against_pipe = ratio(by_round["call"], by_round["Pipe"])
-        goals = [
-            Goal("at most 1.0 x Pipe", against_pipe, 1.0),
-            Goal("aim: 0.8 x Pipe", against_pipe, 0.8),
-        ]
-    what = f"call and reply, 100-byte request, p{share * 100:g}"
-    samples = sum(len(each["call"]) for each in rounds)
-    return Figure(key, what, medians.pop("call"), "µs", samples, medians, goals)
+    against_pipe = ratio(by_round["call"], by_round["Pipe"])
+    goals = [
+        Goal("at most 1.0 x Pipe", against_pipe, 1.0),
+        Goal("aim: 0.8 x Pipe", against_pipe, 0.8),
+    ]
+    percent = f"p{share * 100:g}"
+    return Figure(
+        f"call_{place.replace(' ', '_')}_{percent}",
+        f"call and reply, 100 bytes, {place}, {percent}",
+        medians.pop("call"),
+        "µs",
+        sum(len(each["call"]) for each in rounds),
+        medians,
+        goals if share == 0.5 else (),
+    )
 
 
 def casts(sizes: Sizes) -> list[Row]:
     """Measure casts, sent and handled, in turns with frames of pickles between two plain loops."""
     stream, theirs = socket.socketpair()
     role = roles.Echo.start_link()
-    with _plain_child(plain.receive_frames, theirs, sizes.casts, end=stream):
+    with (
+        _plain_child(plain.receive_frames, theirs, sizes.casts, end=stream) as receiver,
+        placed(places()[-1], (role.pid, receiver)),
+    ):
         _rate_of_frames(stream, sizes.casts)
         _rate_of_casts(role, sizes.casts)
         rounds = [

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import statistics
@@ -16,6 +17,8 @@ from scripts.benchmarks.births import ROOT, read_stamp, stamps
 from scripts.benchmarks.figures import Figure, Goal, Row, Sizes, Skipped
 
 WHAT = "exec of a node until its first role runs, alone, /29 of loopback"
+
+_PATIENCE = 10.0
 
 # The settings of examples/orchestra.toml, with a role that tells when it is up.
 _APP = """\
@@ -48,12 +51,17 @@ def _first_role(folder: str, stream: socket.socket) -> float:
     app = Path(folder, "app.toml")
     app.write_text(_APP.format(port=_free_port(), address=stream.getsockname()))
     begin = time.monotonic_ns()
-    with _running(app, folder):
+    with _running(app, folder) as process:
+        while not select.select([stream], [], [], 0.1)[0]:
+            is_late = time.monotonic_ns() - begin > _PATIENCE * 1e9
+            if is_late or process.poll() is not None:
+                log = Path(folder, "log").read_text("utf-8", "replace")
+                raise RuntimeError(f"the node did not run its role; it said:\n{log}")
         return (read_stamp(stream) - begin) / 1_000_000
 
 
 @contextlib.contextmanager
-def _running(app: Path, folder: str) -> Iterator[None]:
+def _running(app: Path, folder: str) -> Iterator[subprocess.Popen[bytes]]:
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
@@ -62,14 +70,14 @@ def _running(app: Path, folder: str) -> Iterator[None]:
     }
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, "-m", "beethoven", "run", str(app)]
-    with Path(folder, "log").open("ab") as log:
+    with Path(folder, "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
-        yield
+        yield process
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(15)
+            process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

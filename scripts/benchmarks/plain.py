@@ -1,16 +1,36 @@
 """
-The children of the baselines: plain `multiprocessing` and sockets.
+The baselines: plain `multiprocessing` and sockets, and what runs in their children.
 
 Nothing of Beethoven is imported here, nor anything that plain Python would not need.
 """
 
+import contextlib
+import multiprocessing
 import pickle
 import socket
 import struct
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
 LENGTH = struct.Struct("<I")
+
+
+@contextlib.contextmanager
+def running(method: str, target: Callable[..., None]) -> Iterator[int]:
+    """Run a child and, once it has sent a byte, yield its pid; wait for its end afterwards."""
+    context: Any = multiprocessing.get_context(method)
+    ready, theirs = context.Pipe()
+    process = context.Process(target=target, args=(theirs,), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        ready.recv_bytes()
+        yield process.pid
+    finally:
+        ready.close()
+        process.join(10)
+        process.close()
 
 
 def say_ready(ready: "Connection[Any, Any]") -> None:

@@ -72,7 +72,7 @@ def _figure(figure: Figure) -> dict[str, Any]:
 
 def table(rows: Sequence[Row]) -> str:
     """Return the rows with aligned columns; a goal after the first stands on a line of its own."""
-    lines = [_HEAD]
+    lines: list[tuple[str, ...]] = [_HEAD]
     for row in rows:
         lines += _lines(row)
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]

@@ -1,0 +1,1 @@
+"""How nodes find each other, and who of them runs what."""

@@ -1,0 +1,1 @@
+"""Where it is decided which node runs which role."""

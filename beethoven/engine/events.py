@@ -1,0 +1,93 @@
+"""What a coordinator hears (events) and what is to be done about it (effects)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from beethoven.engine.table import Member, Report, Table
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipChanged:
+    """
+    Other nodes can be reached than before.
+
+    Attributes:
+        members: All that can be reached now, this node included.
+    """
+
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportReceived:
+    """A node has told about itself; also this node's own word."""
+
+    node_id: str
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class TableReceived:
+    """A node has passed on a table."""
+
+    node_id: str
+    table: Table
+
+
+@dataclass(frozen=True, slots=True)
+class SettledAlone:
+    """The first search for other nodes is over: who is alone now may begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """Time has passed. Comes at least every half second."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrainRequested:
+    """This node is to be left without roles; `is_wanted` False takes it back."""
+
+    is_wanted: bool = True
+
+
+Event = MembershipChanged | ReportReceived | TableReceived | SettledAlone | Ticked | DrainRequested
+
+
+@dataclass(frozen=True, slots=True)
+class PublishTable:
+    """Send a table to all other members."""
+
+    table: Table
+
+
+@dataclass(frozen=True, slots=True)
+class SendTable:
+    """Send a table to one member that may lack it."""
+
+    node_id: str
+    table: Table
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptTable:
+    """See to it that this node runs what the table says, and report which table that is."""
+
+    table: Table
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Nothing is left on this node, which was to be drained: it may go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Log something."""
+
+    event: str
+    level: str = "info"
+    fields: Mapping[str, object] = field(default_factory=dict)
+
+
+Effect = PublishTable | SendTable | AdoptTable | Release | Note

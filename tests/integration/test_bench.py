@@ -1,0 +1,85 @@
+"""
+`scripts/bench` measures every row and says so in JSON.
+
+That it leaves nothing behind is checked after the first of these tests, as after every other.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.process
+
+ROOT = Path(__file__).resolve().parents[2]
+
+KEYS = {
+    "casts",
+    "start_link",
+    "restart",
+    "first_import",
+    "first_start",
+    "memory",
+    "memory_private",
+    "crowd_in_order",
+    "crowd_at_once",
+    "crowd_stop",
+    "node",
+}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
+    file = tmp_path_factory.mktemp("bench") / "result.json"
+    run = subprocess.run(
+        [sys.executable, "scripts/bench.py", "--smoke", "--json", str(file)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout, json.loads(file.read_text())
+
+
+def test_every_row_is_measured_or_skipped_with_a_reason(done):
+    """No row of the design's table is silently missing."""
+    _, result = done
+    measured = {figure["key"] for figure in result["figures"]}
+    skipped = {row["key"] for row in result["skipped"]}
+
+    assert measured | skipped >= KEYS
+    assert any(key.startswith("call_") and key.endswith("_p50") for key in measured)
+    assert not measured & skipped
+    assert all(row["reason"] for row in result["skipped"])
+
+
+def test_a_figure_tells_its_unit_baselines_and_goals(done):
+    """Each figure can be read without the program that wrote it."""
+    _, result = done
+    for figure in result["figures"]:
+        assert figure["median"] > 0
+        assert figure["unit"] in {"µs", "ms", "s", "k/s", "MB"}
+        assert figure["rounds"] >= 1
+        assert all(value > 0 for value in figure["baselines"].values())
+        assert all(set(goal) == {"text", "actual", "limit", "reached"} for goal in figure["goals"])
+
+
+def test_the_result_names_the_machine(done):
+    """Ratios travel, absolute numbers do not: so the machine stands beside them."""
+    _, result = done
+
+    assert set(result["machine"]) == {"cores", "cpu", "kernel", "python"}
+    assert result["machine"]["cores"] >= 1
+    assert result["smoke"] is True
+
+
+def test_the_table_shows_every_row(done):
+    """What stands in the JSON stands in the table too."""
+    table, result = done
+    for row in result["figures"] + result["skipped"]:
+        assert row["what"] in table
