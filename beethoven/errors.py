@@ -28,7 +28,8 @@ BeethovenError
 │  └─ MaxChildren
 └─ NodeError                   the node as a whole
    ├─ AlreadyRunning           a node of that name runs
-   └─ NodeNotFound             no such node runs
+   ├─ NodeNotFound             no such node runs
+   └─ RoleNotRunning           the node has no such role, or it does not run there
 ```
 
 Every error survives `pickle`, because every error may cross a process boundary.
@@ -266,6 +267,13 @@ class AlreadyRunning(NodeError):
 
 class NodeNotFound(NodeError):
     """No such node runs on this machine under this user, or several do and none was named."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class RoleNotRunning(NodeError):
+    """The node has no such role, or has it and it does not run there."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

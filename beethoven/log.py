@@ -18,6 +18,8 @@ from beethoven.clock import utc
 
 _ROOT: Final = "beethoven"
 _MASK: Final = "***"
+# A record has to fit into what carries it to the log; longer values are cut in the middle.
+_LONGEST_VALUE: Final = 8192
 
 # The path of a file that holds a secret is no secret.
 _SECRET: Final = re.compile(r"(?i)(?!.*_file$).*(cookie|secret|token|password)")
@@ -144,7 +146,8 @@ class _NodeHandler(logging.StreamHandler[Sink]):
 
     def format(self, record: logging.LogRecord) -> str:
         event, fields = _event_of(record)
-        record.event, record.fields = event, {**fields, **self._origin}
+        cut = {name: _cut(value) for name, value in fields.items()}
+        record.event, record.fields = event, {**cut, **self._origin}
         return super().format(record)
 
 
@@ -243,6 +246,17 @@ def _text(value: object) -> str:
     except Exception:
         # A field that cannot describe itself must not cost us the record.
         return object.__repr__(value)
+
+
+def _cut(value: object) -> object:
+    """Return a value as it is, or as text without its middle if it is too long."""
+    if isinstance(value, bool | int | float | None):
+        return value
+    text = _text(value)
+    if len(text) <= _LONGEST_VALUE:
+        return value
+    half = _LONGEST_VALUE // 2
+    return f"{text[:half]} … {len(text) - 2 * half} characters … {text[-half:]}"
 
 
 def _plain(value: object) -> Any:

@@ -7,6 +7,7 @@ from beethoven.cli import exit_codes
 from beethoven.cli.options import add_node, add_timeout
 from beethoven.cli.output import print_error, print_json
 from beethoven.node.control import NodeClient
+from beethoven.node.report import shown
 
 SUMMARY = "Call a role with a request in JSON, and print its reply as JSON."
 
@@ -25,8 +26,8 @@ def parsed(text: str) -> object:
     """Return the request that was given as JSON."""
     try:
         return json.loads(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"expected JSON, got: {text!r}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"expected JSON, got: {shown(text)}: {error}") from error
 
 
 def run(options: argparse.Namespace) -> int:
@@ -34,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     reply = NodeClient.find(options.node).call(options.role, options.request, options.timeout)
     try:
         print_json(reply)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         name = type(reply).__qualname__
         print_error(f"expected a reply that JSON can show, got: {name}: {error}")
         return exit_codes.FAILED

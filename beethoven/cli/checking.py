@@ -1,16 +1,24 @@
 """Reads a configuration and checks all of it before anything starts."""
 
+import json
 import os
-import pickle
+import select
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Final, NoReturn
 
 from beethoven.errors import ConfigError
 from beethoven.node.config import read_settings
 from beethoven.node.role_loading import role_problems
-from beethoven.node.settings import NodeSettings
+from beethoven.node.settings import NodeSettings, RoleSettings
+from beethoven.runtime import kernel
 from beethoven.runtime.role import Role
+
+# How long the import of one role's module may take, in seconds.
+_LONGEST_IMPORT: Final = 60.0
 
 
 def checked_settings(file: str, overrides: Mapping[str, str]) -> NodeSettings:
@@ -31,31 +39,81 @@ def checked_settings(file: str, overrides: Mapping[str, str]) -> NodeSettings:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     settings = read_settings(path, {**os.environ, **overrides})
-    if problems := _problems_in_a_copy(settings):
+    problems: list[str] = []
+    roles = list(settings.roles)
+    while roles:
+        # A module may end Python when it is imported: the others are looked at all the same.
+        problems += _problems_in_a_copy(roles)
+    if problems:
         raise ConfigError(problems)
     return settings
 
 
-def _problems_in_a_copy(settings: NodeSettings) -> list[str]:
+def _problems_in_a_copy(roles: list[RoleSettings]) -> list[str]:
     """
-    Import the classes of the roles in a forked copy of this process, and say what is wrong.
+    Import the classes of roles in a forked copy of this process, and say what is wrong.
 
     So user code, whatever it does when imported, never runs in the root of a node.
+
+    Args:
+        roles: Those that have been looked at are taken out, which is at least the first.
     """
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
-        try:
-            with os.fdopen(writer, "wb") as stream:
-                stream.write(pickle.dumps(role_problems(settings.roles, Role)))
-        finally:
-            os._exit(0)
+        _look_at(roles, writer)
     os.close(writer)
-    with os.fdopen(reader, "rb") as stream:
-        answer = stream.read()
-    _, status = os.waitpid(pid, 0)
-    if not answer:
-        text = f"{settings.path}: importing the roles ended Python, wait status {status}"
-        return [text]
-    problems: list[str] = pickle.loads(answer)
+    problems: list[str] = []
+    try:
+        for found in _answers(reader, len(roles)):
+            problems += found
+            roles.pop(0)
+    finally:
+        os.close(reader)
+        status = _end(pid)
+    if roles:
+        problems.append(f"{roles.pop(0).place}: importing the module {_described(status)}")
     return problems
+
+
+def _look_at(roles: Sequence[RoleSettings], writer: int) -> NoReturn:
+    """Be the copy: write one line of JSON for each role."""
+    try:
+        os.setsid()
+        kernel.die_with_parent()
+        with Path(os.devnull).open("rb") as nothing:
+            os.dup2(nothing.fileno(), 0)
+        # What a module prints is no part of our own output.
+        os.dup2(2, 1)
+        for role in roles:
+            os.write(writer, json.dumps(role_problems([role], Role)).encode() + b"\n")
+    finally:
+        os._exit(0)
+
+
+def _answers(reader: int, count: int) -> Iterator[list[str]]:
+    """Yield the problems of each role, until all are known, or the copy ends or is late."""
+    rest = b""
+    while count and select.select([reader], [], [], _LONGEST_IMPORT)[0]:
+        data = os.read(reader, 65536)
+        if not data:
+            return
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            count -= 1
+            yield json.loads(line)
+
+
+def _end(pid: int) -> int:
+    """Bury the copy, with what its imports have started. Return its wait status."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    return os.waitpid(pid, 0)[1]
+
+
+def _described(status: int) -> str:
+    if os.WIFEXITED(status):
+        return f"ended Python with exit code {os.WEXITSTATUS(status)}"
+    if os.WTERMSIG(status) == signal.SIGKILL:
+        return f"took longer than {_LONGEST_IMPORT:g} s, or was killed"
+    return f"ended Python by {signal.Signals(os.WTERMSIG(status)).name}"

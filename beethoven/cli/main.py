@@ -65,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_error(str(error))
         return exit_codes.ALREADY_RUNNING
     except BeethovenError as error:
-        print_error(str(error))
+        # The rest of a message, if there is any, is a traceback of another process.
+        print_error(str(error).partition("\n")[0])
         return exit_codes.FAILED
     except BrokenPipeError:
         # Whoever read our output has had enough; the interpreter must not complain at its end.

@@ -12,9 +12,12 @@ def print_json(value: Any) -> None:
     Print a value as JSON on one or more lines.
 
     Raises:
-        TypeError: It has no form in JSON.
+        TypeError, ValueError: It has no form in JSON.
     """
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    # Half a character, which JSON can only escape, cannot be printed.
+    is_whole = text.isascii() or not any("\ud800" <= each <= "\udfff" for each in text)
+    print(text if is_whole else json.dumps(value, indent=2, allow_nan=False))
 
 
 def print_error(text: str) -> None:

@@ -18,6 +18,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb."""
-    ref = NodeClient.find(options.node).restart(options.role, options.timeout)
-    print(f"{options.role} runs again, pid {ref.pid}")
+    instance = NodeClient.find(options.node).restart(options.role, options.timeout)
+    if instance["state"] == "running":
+        print(f"{options.role} runs again, pid {instance['pid']}")
+    else:
+        print(f"{options.role} was started, and has ended: {instance['last_exit']}")
     return exit_codes.OK

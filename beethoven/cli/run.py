@@ -1,12 +1,22 @@
 """`beethoven run FILE`: run a node in the foreground."""
 
 import argparse
+from collections.abc import Mapping
+from typing import Final
 
 from beethoven.cli.checking import checked_settings
+from beethoven.errors import ConfigError
 from beethoven.log import LogFormat, LogLevel
 from beethoven.node.root import run_node
 
 SUMMARY = "Run a node in the foreground."
+
+# An option counts more than the variable that sets the same.
+_VARIABLES: Final = {
+    "--name": "BEETHOVEN_NAME",
+    "--log-level": "BEETHOVEN_LOGGING__LEVEL",
+    "--log-format": "BEETHOVEN_LOGGING__FORMAT",
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -20,9 +30,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the verb."""
     overrides = {
-        "BEETHOVEN_NAME": options.name,
-        "BEETHOVEN_LOGGING__LEVEL": options.log_level,
-        "BEETHOVEN_LOGGING__FORMAT": options.log_format,
+        "--name": options.name,
+        "--log-level": options.log_level,
+        "--log-format": options.log_format,
     }
-    given = {name: value for name, value in overrides.items() if value is not None}
-    return run_node(checked_settings(options.file, given))
+    given = {_VARIABLES[name]: value for name, value in overrides.items() if value is not None}
+    try:
+        settings = checked_settings(options.file, given)
+    except ConfigError as error:
+        raise ConfigError([_as_option(problem, given) for problem in error.problems]) from error
+    return run_node(settings)
+
+
+def _as_option(problem: str, given: Mapping[str, str]) -> str:
+    """Return a problem with the option that it is about, instead of the option's variable."""
+    for option, variable in _VARIABLES.items():
+        if variable in given and problem.startswith(f"{variable}:"):
+            return option + problem.removeprefix(variable)
+    return problem

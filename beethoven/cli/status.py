@@ -36,10 +36,16 @@ def run(options: argparse.Namespace) -> int:
 
 def is_complete(role: dict[str, Any], nodes: int) -> bool:
     """Whether a role runs as often as it can, or has done what it was there for."""
-    states = [instance["state"] for instance in role["instances"]]
-    settled = sum(state in {"running", "stopped"} for state in states)
+    settled = sum(map(_is_settled, role["instances"]))
     possible: int = min(role["wanted"], nodes)
     return settled >= possible
+
+
+def _is_settled(instance: dict[str, Any]) -> bool:
+    if instance["state"] != "stopped":
+        return bool(instance["state"] == "running")
+    last_exit = instance["last_exit"] or "normal"
+    return last_exit.partition(":")[0] in {"normal", "shutdown"}
 
 
 def _show(status: dict[str, Any]) -> None:

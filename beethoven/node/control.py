@@ -4,21 +4,36 @@ The control interface: how a program of the same user speaks to a running node.
 It asks the processes of the node by name, as they ask each other; there is no other way in.
 """
 
+import contextlib
+import math
+import os
+import select
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from difflib import get_close_matches
+from typing import Any, Final, Self
 
+from beethoven import clock
 from beethoven.clock import utc
-from beethoven.errors import CallTimeout, NoProcess, ProcessError
+from beethoven.errors import (
+    CallTimeout,
+    ChildNotFound,
+    NoProcess,
+    ProcessError,
+    ProcessExited,
+    RoleNotRunning,
+)
 from beethoven.node.presence import Presence, find_node
 from beethoven.node.role_server import NAME as ROLE_SERVER
 from beethoven.node.role_server import ROLE_SUPERVISOR
-from beethoven.node.tree import ROOT
+from beethoven.node.tree import NAMESPACE, ROOT
 from beethoven.runtime import names
 from beethoven.runtime.reference import Ref
-from beethoven.supervision.dynamic_supervisor import DynamicSupervisorRef
 from beethoven.supervision.listing import ChildEntry
 from beethoven.vocabulary import ChildType
+
+# While it waits for a role to run, how often it looks whether that has failed; in seconds.
+_GLANCE: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +68,23 @@ class NodeClient:
             raise NoProcess(target=repr(name))
         return Ref(found[0], self.presence.folder, found[1], name)
 
+    def _ask(self, component: str, request: Any, timeout: float) -> Any:
+        """Call a part of the node itself, waiting for its successor if it has just died."""
+        deadline = clock.monotonic() + timeout
+        while True:
+            try:
+                return self.process(component).call(request, timeout)
+            except (NoProcess, ProcessExited):
+                timeout = deadline - clock.monotonic()
+                if timeout <= 0 or component == ROOT:
+                    raise
+            child = component.removeprefix(f"{NAMESPACE}.")
+            self._ask(ROOT, ("wait_child", child), timeout)
+
     def status(self, timeout: float = 5.0) -> dict[str, Any]:
         """Return `{"node", "members", "roles"}`, as `status --json` prints it."""
         node = self.presence
-        roles: list[dict[str, Any]] = self.process(ROLE_SERVER).call("status", timeout)
+        roles: list[dict[str, Any]] = self._ask(ROLE_SERVER, "status", timeout)
         own = {
             "name": node.name,
             "address": node.address,
@@ -82,20 +110,78 @@ class NodeClient:
         }
 
     def call(self, role: str, request: Any, timeout: float | None = 5.0) -> Any:
-        """Call the instance of a role on this node and return its reply."""
-        return self.process(role).call(request, timeout)
-
-    def restart(self, role: str, timeout: float = 60.0) -> Ref:
         """
-        Stop the instance of a role in good order and start it anew.
+        Call the instance of a role on this node and return its reply.
 
         Raises:
-            ChildNotFound: The role has no instance here.
+            RoleNotRunning: It has none, or that role is unknown.
+            ProcessError: There is no reply; see `Ref.call`.
         """
-        role_supervisor = DynamicSupervisorRef(self.process(ROLE_SUPERVISOR))
-        role_supervisor.terminate_child(role)
-        self.process(ROLE_SERVER).call("look", timeout)
-        return role_supervisor.child(role, timeout)
+        if role.startswith(NAMESPACE):
+            raise RoleNotRunning(f"expected a role, got a part of the node: {role!r}")
+        try:
+            process = self.process(role)
+        except NoProcess as error:
+            raise self._explained(role) from error
+        return process.call(request, timeout)
+
+    def _explained(self, role: str) -> RoleNotRunning:
+        """Return the error that says why a role does not run."""
+        node = self.presence.name
+        for instance in self._role(role)["instances"]:
+            why = f", last exit: {instance['last_exit']}" if instance["last_exit"] else ""
+            return RoleNotRunning(
+                f"role {role!r} does not run on node {node!r}: {instance['state']}{why}"
+            )
+        return RoleNotRunning(f"role {role!r} has no instance on node {node!r}")
+
+    def _role(self, role: str) -> dict[str, Any]:
+        """Return the status of a role."""
+        roles: dict[str, dict[str, Any]] = {each["name"]: each for each in self.status()["roles"]}
+        if role in roles:
+            return roles[role]
+        nearest = get_close_matches(role, roles, n=1)
+        hint = f", did you mean {nearest[0]!r}?" if nearest else ""
+        raise RoleNotRunning(f"node {self.presence.name!r} has no role {role!r}{hint}")
+
+    def restart(self, role: str, timeout: float = 60.0) -> dict[str, Any]:
+        """
+        Stop the instance of a role in good order, if it runs, and start it anew.
+
+        Returns:
+            The instance as `status` shows it: it runs, or has run and ended normally since.
+
+        Raises:
+            RoleNotRunning: There is no such role, or it failed to start.
+            CallTimeout: It does not run within `timeout` seconds; it is still tried.
+        """
+        deadline = clock.monotonic() + timeout
+        self._role(role)
+        self._ask(ROLE_SERVER, ("restarting", role), timeout)
+        # One that has no instance is started all the same.
+        with contextlib.suppress(ChildNotFound):
+            self._supervise(("terminate_child", role), deadline)
+        self._ask(ROLE_SERVER, "look", _left(deadline))
+        while True:
+            with contextlib.suppress(CallTimeout, ChildNotFound):
+                self._supervise(("wait_child", role), deadline, at_most=_GLANCE)
+            instances: list[dict[str, Any]] = self._role(role)["instances"]
+            for instance in instances:
+                if instance["state"] in {"running", "stopped"}:
+                    return instance
+                if instance["state"] == "failed":
+                    raise self._explained(role)
+            if clock.monotonic() >= deadline:
+                raise CallTimeout(target=f"role {role!r}", timeout=timeout)
+
+    def _supervise(
+        self, request: tuple[str, str], deadline: float, *, at_most: float = math.inf
+    ) -> Any:
+        """Ask the role supervisor, and raise what it refuses with."""
+        outcome, value = self._ask(ROLE_SUPERVISOR, request, min(_left(deadline), at_most))
+        if outcome == "error":
+            raise value
+        return value
 
     def stop(self, timeout: float | None = None) -> None:
         """
@@ -104,16 +190,47 @@ class NodeClient:
         Raises:
             CallTimeout: It still stops after `timeout` seconds.
         """
+        deadline = math.inf if timeout is None else clock.monotonic() + timeout
+        with _Life(self.presence.pid) as root:
+            with contextlib.suppress(NoProcess):
+                self.process(ROOT).stop("shutdown", timeout)
+            if not root.wait(None if timeout is None else _left(deadline)):
+                raise CallTimeout(target=f"node {self.presence.name}", timeout=timeout or 0)
+
+
+class _Life:
+    """The life of a process that is not our child; it is over when that is a zombie."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        with contextlib.suppress(AttributeError, OSError):
+            self._descriptor = os.pidfd_open(self._pid)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+    def wait(self, timeout: float | None) -> bool:
+        """Return whether it ends within `timeout` seconds; None waits for ever."""
+        if self._descriptor >= 0:
+            return bool(select.select([self._descriptor], [], [], timeout)[0])
         import psutil
 
         try:
-            root = psutil.Process(self.presence.pid)
-            self.process(ROOT).stop("shutdown", timeout)
-            root.wait(timeout)
-        except (NoProcess, psutil.NoSuchProcess):
-            return
-        except psutil.TimeoutExpired as error:
-            raise CallTimeout(target=f"node {self.presence.name}", timeout=timeout or 0) from error
+            psutil.Process(self._pid).wait(timeout)
+        except psutil.NoSuchProcess:
+            return True
+        except psutil.TimeoutExpired:
+            return False
+        return True
+
+
+def _left(deadline: float) -> float:
+    return max(0.0, deadline - clock.monotonic())
 
 
 def _children(ref: Ref) -> list[dict[str, Any]]:

@@ -2,19 +2,28 @@
 How the nodes of one user on one machine are found: a locked file for each, by name.
 
 The lock is the proof of life. It ends with its process, so what a killed node left behind never
-keeps another from starting.
+keeps another from starting. Its last processes may still be ending then: the next node of its name
+waits for them, so that no role ever has two instances here.
 """
 
 import contextlib
 import fcntl
 import json
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
+from beethoven import clock
 from beethoven.errors import AlreadyRunning, NodeNotFound
-from beethoven.runtime.folder import base_folder
+from beethoven.runtime.folder import base_folder, locked
+from beethoven.runtime.unixsocket import is_listening
+
+# What a killed node leaves is gone within a second; on a machine under load it may take longer.
+_LONGEST_WAIT: Final = 5.0
+_GLANCE: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +65,12 @@ def claimed(name: str) -> Iterator[int]:
     """
     path = _path(name)
     handle = _lock(path)
+    found = _read(path)
     if handle is None:
-        found = _read(path)
         raise AlreadyRunning(name=name, pid=found.pid if found else 0)
     try:
+        if found is not None:
+            _wait_until_gone(Path(found.folder))
         os.ftruncate(handle, 0)
         yield handle
     finally:
@@ -70,18 +81,45 @@ def claimed(name: str) -> Iterator[int]:
 def _lock(path: Path) -> int | None:
     """Return the open file with its lock held, or None if another process holds it."""
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Its last holder may have removed it between our two steps.
-            if os.fstat(handle).st_ino == path.stat().st_ino:
-                return handle
-        except BlockingIOError:
+        with _nobody_else_looks():
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Its last holder may have removed it between our two steps.
+                if os.fstat(handle).st_ino == path.stat().st_ino:
+                    return handle
+            except BlockingIOError:
+                os.close(handle)
+                return None
+            except FileNotFoundError:
+                pass
             os.close(handle)
-            return None
-        except FileNotFoundError:
-            pass
-        os.close(handle)
+
+
+@contextlib.contextmanager
+def _nobody_else_looks() -> Iterator[None]:
+    """Keep others from trying a lock: for that moment they hold it, as if they were the node."""
+    with locked(base_folder() / "lock"):
+        yield
+
+
+def _wait_until_gone(folder: Path) -> None:
+    """Wait for the processes of a node whose root is dead."""
+    deadline = clock.monotonic() + _LONGEST_WAIT
+    while _is_alive(folder) and clock.monotonic() < deadline:
+        threading.Event().wait(_GLANCE)
+
+
+def _is_alive(folder: Path) -> bool:
+    """Whether a tree has its fork server still or, if that was killed, a process that listens."""
+    try:
+        with (folder / "lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return any(is_listening(str(path)) for path in folder.glob("*.s"))
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
 
 
 def announce(handle: int, presence: Presence) -> None:
@@ -108,10 +146,11 @@ def _is_held(path: Path) -> bool:
 def running_nodes() -> list[Presence]:
     """Return the nodes of this user that run on this machine, by name."""
     found = []
-    for path in sorted(base_folder().glob("node-*")):
-        with contextlib.suppress(OSError):
-            if _is_held(path) and (presence := _read(path)) is not None:
-                found.append(presence)
+    with _nobody_else_looks():
+        for path in sorted(base_folder().glob("node-*")):
+            with contextlib.suppress(OSError):
+                if _is_held(path) and (presence := _read(path)) is not None:
+                    found.append(presence)
     return found
 
 

@@ -10,7 +10,15 @@ from typing import Any, Final
 from beethoven.errors import CallError
 from beethoven.log import get_log
 from beethoven.node.role_process import child_spec
-from beethoven.node.role_server_state import StartRole, StopRole, reconcile, role_status
+from beethoven.node.role_server_state import (
+    RoleEnded,
+    RoleStarted,
+    StartRole,
+    StopRole,
+    news,
+    reconcile,
+    role_status,
+)
 from beethoven.node.settings import RoleSettings
 from beethoven.runtime.reference import call, cast
 from beethoven.runtime.role import Caller, Role
@@ -21,6 +29,8 @@ ROLE_SUPERVISOR: Final = "beethoven.role_supervisor"
 
 # How often it looks, in seconds: the bound within which a missing instance is noticed.
 _INTERVAL: Final = 0.5
+# While one starts, so that it is soon told that it runs.
+_SHORT_INTERVAL: Final = 0.05
 _ASK_TIMEOUT: Final = 2.0
 
 log = get_log("role_server")
@@ -41,11 +51,13 @@ class RoleServer(Role):
         self._args = args
         self._wanted = {role.name: child_spec(role) for role in args.roles}
         self._is_supervised = True
+        self._is_starting = False
+        self._last_look: dict[str, ChildEntry] | None = None
         self.continue_with("look")
 
     def handle_continue(self, argument: Any) -> None:
         self._look()
-        self.send_after(_INTERVAL, "look")
+        self.send_after(_SHORT_INTERVAL if self._is_starting else _INTERVAL, "look")
 
     def handle_info(self, message: Any) -> None:
         if message == "look":
@@ -60,7 +72,10 @@ class RoleServer(Role):
             case "look":
                 self._look()
                 return None
-        raise ValueError(f"expected 'status' or 'look', got: {request!r}")
+            case ("restarting", str(role)):
+                log.info("role_restarting", role=role)
+                return None
+        return f"expected 'status', 'look' or ('restarting', role), got: {request!r}"
 
     def _children(self) -> list[ChildEntry] | None:
         """Return what the role supervisor has, or None while there is no role supervisor."""
@@ -78,7 +93,10 @@ class RoleServer(Role):
         children = self._children()
         if children is None:
             return
-        for action in reconcile(self._wanted, children):
+        self._tell(children)
+        actions = reconcile(self._wanted, children)
+        self._is_starting = bool(actions) or any(each.status == "starting" for each in children)
+        for action in actions:
             match action:
                 case StartRole(spec):
                     log.info("role_starting", role=spec.id)
@@ -86,6 +104,16 @@ class RoleServer(Role):
                 case StopRole(name):
                     log.info("role_stopping", role=name)
                     cast(ROLE_SUPERVISOR, ("terminate_child", name))
+
+    def _tell(self, children: list[ChildEntry]) -> None:
+        """Log what is new since the last look; a first look finds nothing new."""
+        before, self._last_look = self._last_look, {child.id: child for child in children}
+        for item in news(before, children) if before is not None else []:
+            match item:
+                case RoleStarted(role, pid):
+                    log.info("role_started", role=role, role_pid=pid)
+                case RoleEnded(role, reason):
+                    log.info("role_ended", role=role, reason=reason)
 
     def _status(self) -> list[dict[str, Any]]:
         children = {child.id: child for child in self._children() or []}

@@ -46,6 +46,50 @@ def reconcile(
     return surplus + missing
 
 
+@dataclass(frozen=True, slots=True)
+class RoleStarted:
+    """An instance that this node was told to run does."""
+
+    role: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoleEnded:
+    """An instance has ended for good, and not by a failure."""
+
+    role: str
+    reason: str
+
+
+def news(
+    before: Mapping[str, ChildEntry], children: Iterable[ChildEntry]
+) -> list[RoleStarted | RoleEnded]:
+    """
+    Return what is to be told of the roles and no supervisor tells.
+
+    As in OTP, a supervisor reports the starts and ends that it had a part in: restarts and
+    failures. A start that somebody else asked for, and the normal end of work that is done, are
+    left to those whom they concern.
+
+    Args:
+        before: What the role supervisor had at the last look, by id.
+        children: What it has now.
+    """
+    told: list[RoleStarted | RoleEnded] = []
+    for child in children:
+        seen = before.get(child.id)
+        is_known = seen is not None and (seen.status, seen.ref) == (child.status, child.ref)
+        if is_known:
+            continue
+        if child.status == "running" and child.ref is not None and not child.restarts:
+            told.append(RoleStarted(child.id, child.ref.pid))
+        is_clean = child.last_exit is None or not child.last_exit.is_abnormal
+        if child.status == "stopped" and is_clean:
+            told.append(RoleEnded(child.id, str(child.last_exit or "ignored")))
+    return told
+
+
 def role_status(name: str, wanted: int, node: str, child: ChildEntry | None) -> dict[str, Any]:
     """
     Return what is told of a role: `{"name", "wanted", "running", "instances"}`.

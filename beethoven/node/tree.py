@@ -15,7 +15,9 @@ from beethoven.supervision.backoff import Backoff
 from beethoven.supervision.child_spec import ChildSpec, SupervisorFlags
 from beethoven.supervision.dynamic_supervisor import DynamicSupervisor
 
-ROOT = "beethoven.root"
+# What the names of the node's own processes begin with; no role's does.
+NAMESPACE = "beethoven"
+ROOT = f"{NAMESPACE}.root"
 
 # A component that keeps failing is retried for ever: only the root's own end is the node's end.
 _COMPONENTS = Backoff(initial=0.1, maximum=5.0)
@@ -26,7 +28,7 @@ _ROLES = Backoff(initial=0.5, maximum=30.0)
 def standard_tree(settings: NodeSettings) -> tuple[SupervisorFlags, tuple[ChildSpec, ...]]:
     """Return the flags of the root and its children."""
     role_supervisor = DynamicSupervisor.child_spec(
-        "role_supervisor", backoff=_ROLES, name=ROLE_SUPERVISOR
+        "role_supervisor", backoff=_ROLES, keep_ended=True, name=ROLE_SUPERVISOR
     )
     role_server = ChildSpec(
         "role_server",

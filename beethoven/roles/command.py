@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from beethoven.log import get_log
+from beethoven.runtime import kernel
 from beethoven.runtime.reason import NORMAL, ExitReason, ReasonKind, from_wait_status
 from beethoven.runtime.role import Caller, Role, Stop
 
@@ -34,7 +35,12 @@ class CommandRole(Role):
     def init(self, args: Mapping[str, Any]) -> None:
         self._command = list(args["command"])
         self._stop_signal = int(args.get("stop_signal", signal.SIGTERM))
-        self._program = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, process_group=0)
+        self._program = subprocess.Popen(
+            self._command,
+            stdin=subprocess.DEVNULL,
+            process_group=0,
+            preexec_fn=_become_program,  # noqa: PLW1509 (the other thread only waits for a socket)
+        )
         log.info("command_started", command=self._command[0], command_pid=self._program.pid)
         threading.Thread(target=self._wait, name="program-watch", daemon=True).start()
 
@@ -76,3 +82,11 @@ class CommandRole(Role):
     def _signal_group(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._program.pid, number)
+
+
+def _become_program() -> None:
+    """Prepare the new process, between its fork and the program."""
+    # Whatever ends the role ends its program, also where no fork server is left to see to it.
+    kernel.die_with_parent()
+    # Roles ignore interrupts, and what is ignored stays so in a program.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -56,6 +56,8 @@ class Bond:
             for kind, _, payload in self._reader.receive(self._stream):
                 if kind == framing.EXIT:
                     self._reason = pickle.loads(payload)
+                elif kind == framing.UNLINK:
+                    self.cut()
         except BlockingIOError:
             return
         except framing.StreamEnded:

@@ -11,7 +11,7 @@ import pickle
 import select
 import socket
 import threading
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from beethoven import clock
 from beethoven.errors import (
@@ -33,13 +33,21 @@ _REASON_TIMEOUT: Final = 2.0
 _PRUNE_EVERY: Final = 64
 
 
+class Target(Protocol):
+    """The process that is spoken to; printed in errors."""
+
+    @property
+    def identity(self) -> str: ...
+    @property
+    def folder(self) -> str: ...
+
+
 class Connection:
     """A connection to one process, used by one thread."""
 
-    __slots__ = ("_number", "_reader", "_receive_limit", "_send_limit", "_target", "stream")
+    __slots__ = ("_number", "_reader", "_receive_limit", "_send_limit", "stream")
 
-    def __init__(self, target: str, stream: socket.socket) -> None:
-        self._target = target
+    def __init__(self, stream: socket.socket) -> None:
         self.stream = stream
         self._reader = framing.FrameReader()
         self._number = 0
@@ -89,6 +97,10 @@ class Connection:
                 if timeout <= 0:
                     raise BlockingIOError
 
+    def __del__(self) -> None:
+        # The thread that used it has ended.
+        close_quietly(self.stream)
+
 
 class _Connections(threading.local):
     """The connections of one thread, by identity."""
@@ -111,18 +123,18 @@ def _forget_all() -> None:
 os.register_at_fork(after_in_child=_forget_all)
 
 
-def _connect(folder: str, identity: str, target: str) -> Connection:
-    known = _connections.by_identity.get(identity)
+def _connect(target: Target) -> Connection:
+    known = _connections.by_identity.get(target.identity)
     if known is not None:
         return known
     try:
-        stream = connect(socket_path(folder, identity))
+        stream = connect(socket_path(target.folder, target.identity))
     except OSError as error:
-        raise NoProcess(target=target) from error
+        raise NoProcess(target=str(target)) from error
     _connections.opened += 1
     if _connections.opened % _PRUNE_EVERY == 0:
         _prune()
-    connection = _connections.by_identity[identity] = Connection(target, stream)
+    connection = _connections.by_identity[target.identity] = Connection(stream)
     return connection
 
 
@@ -144,7 +156,7 @@ def drop(identity: str) -> None:
         close_quietly(connection.stream)
 
 
-def post(folder: str, identity: str, target: str, kind: int, payload: bytes) -> bool:
+def post(target: Target, kind: int, payload: bytes) -> bool:
     """
     Hand over a message that has no answer.
 
@@ -155,22 +167,20 @@ def post(folder: str, identity: str, target: str, kind: int, payload: bytes) -> 
         Overloaded: The process did not take it within `CAST_TIMEOUT`.
     """
     try:
-        _connect(folder, identity, target).send(kind, payload, CAST_TIMEOUT)
+        _connect(target).send(kind, payload, CAST_TIMEOUT)
     except BlockingIOError:
-        drop(identity)
-        raise Overloaded(target=target, timeout=CAST_TIMEOUT) from None
+        drop(target.identity)
+        raise Overloaded(target=str(target), timeout=CAST_TIMEOUT) from None
     except (NoProcess, ConnectionError):
-        drop(identity)
+        drop(target.identity)
         return False
     except BaseException:
-        drop(identity)
+        drop(target.identity)
         raise
     return True
 
 
-def request(
-    folder: str, identity: str, target: str, kind: int, payload: bytes, timeout: float | None
-) -> Any:
+def request(target: Target, kind: int, payload: bytes, timeout: float | None) -> Any:
     """
     Hand over a message and return the reply to it.
 
@@ -179,7 +189,7 @@ def request(
     """
     is_sent = False
     try:
-        connection = _connect(folder, identity, target)
+        connection = _connect(target)
         number = connection.send(kind, payload, timeout)
         is_sent = True
         del payload
@@ -187,35 +197,37 @@ def request(
     except BlockingIOError:
         if not is_sent:
             # The frame may be cut: nothing can follow it on this connection.
-            drop(identity)
-        raise CallTimeout(target=target, timeout=timeout or 0.0) from None
+            drop(target.identity)
+        raise CallTimeout(target=str(target), timeout=timeout or 0.0) from None
     except ConnectionError:
-        drop(identity)
-        raise NoProcess(target=target) from None
+        drop(target.identity)
+        raise NoProcess(target=str(target)) from None
     except framing.StreamEnded:
-        drop(identity)
-        reason = deaths.wait_for(folder, identity, _REASON_TIMEOUT)
+        drop(target.identity)
+        reason = deaths.wait_for(target.folder, target.identity, _REASON_TIMEOUT)
         unknown = ExitReason(ReasonKind.OTHER, "closed its connection")
-        raise ProcessExited(target=target, reason=reason or unknown) from None
+        raise ProcessExited(target=str(target), reason=reason or unknown) from None
     except NoProcess:
         raise
     except BaseException:
-        drop(identity)
+        drop(target.identity)
         raise
-    return _open_answer(identity, target, kind, body)
+    return _open_answer(target, kind, body)
 
 
-def _open_answer(identity: str, target: str, kind: int, body: bytes | bytearray) -> Any:
+def _open_answer(target: Target, kind: int, body: bytes | bytearray) -> Any:
     if kind == framing.REPLY:
         try:
             return pickle.loads(body)
         except Exception as error:
             cause = f"{type(error).__name__}: {error}"
-            raise ReplyNotPicklable(target=target, type_name="unreadable", cause=cause) from error
+            raise ReplyNotPicklable(
+                target=str(target), type_name="unreadable", cause=cause
+            ) from error
     answer = pickle.loads(body)
     if kind == framing.EXIT:
-        drop(identity)
-        raise ProcessExited(target=target, reason=answer)
+        drop(target.identity)
+        raise ProcessExited(target=str(target), reason=answer)
     if answer[0] == "request":
-        raise RequestRefused(target=target, cause=answer[1])
-    raise ReplyNotPicklable(target=target, type_name=answer[1], cause=answer[2])
+        raise RequestRefused(target=str(target), cause=answer[1])
+    raise ReplyNotPicklable(target=str(target), type_name=answer[1], cause=answer[2])

@@ -9,6 +9,7 @@ one to be made.
 import contextlib
 import fcntl
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from beethoven.errors import NodeError
 
 # The kernel takes socket addresses of up to 104 bytes on some systems, 108 on others.
 _LONGEST_ADDRESS: Final = 103
+_NAME: Final = re.compile("[0-9a-f]{8}")
 _LONGEST_FILE: Final = len("/01234567/0123456789abcdef.s")
 
 
@@ -71,7 +73,7 @@ def make_folder() -> tuple[Path, int]:
     base = base_folder()
     with locked(base / "lock"):
         for other in base.iterdir():
-            if other.is_dir() and not other.is_symlink():
+            if is_tree_folder(other):
                 _sweep(other)
         folder = base / os.urandom(4).hex()
         folder.mkdir(mode=0o700)
@@ -96,8 +98,25 @@ def _sweep(folder: Path) -> None:
         os.close(handle)
 
 
+def is_tree_folder(path: Path) -> bool:
+    """Whether this is the private folder of a tree, and not something that lies beside one."""
+    is_named = path.is_absolute() and _NAME.fullmatch(path.name) is not None
+    return is_named and path.parent == base_folder() and not path.is_symlink() and path.is_dir()
+
+
 def remove_folder(folder: Path) -> None:
-    """Remove a folder and what is in it. Others may be removing it at the same time."""
+    """
+    Remove the private folder of a tree. Others may be removing it at the same time.
+
+    Raises:
+        NodeError: It is anything else; nothing has been removed.
+    """
+    # Hazard: what is removed here is gone with all that is in it. An empty path is the current
+    # folder; a user's own folder may lie beside those of trees.
+    if not os.path.lexists(folder):
+        return
+    if not is_tree_folder(folder):
+        raise NodeError(f"expected the folder of a tree under {base_folder()}, got: {str(folder)!r}")
     for parent, folders, files in os.walk(folder, topdown=False):
         for name in files:
             with contextlib.suppress(FileNotFoundError):

@@ -4,17 +4,28 @@ import contextlib
 import ctypes
 import os
 import resource
+import signal
 from pathlib import Path
 from typing import Final
 
+_PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _MANY: Final = 65_536
 
 
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
+
 def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent has died (Linux sub-reaper)."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    with contextlib.suppress(AttributeError):
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with_parent() -> None:
+    """Have this process killed as soon as the thread that forked it ends."""
+    with contextlib.suppress(AttributeError):
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def allow_many_descriptors() -> None:

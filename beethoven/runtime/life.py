@@ -17,6 +17,7 @@ import sys
 import threading
 from dataclasses import replace
 from multiprocessing import spawn
+from multiprocessing.process import active_children
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -146,6 +147,9 @@ def _live(process: Process, begin: Birth) -> ExitReason:
     except BaseException as error:
         reason = from_exception(error)
     with contextlib.suppress(BaseException):
+        # They go with this process in any case, and the exit functions would wait for them.
+        for child in active_children():
+            child.kill()
         atexit._run_exitfuncs()  # noqa: SLF001 - os._exit would leave them out
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):

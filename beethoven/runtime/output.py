@@ -13,10 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from beethoven.log import send_to
+from beethoven.log import get_log, send_to
 from beethoven.runtime.unixsocket import connect
 
 STREAMS: Final = ("records", "stdout", "stderr")
+
+log = get_log("output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +39,41 @@ class Origin:
         return cls(process, int(pid))
 
 
+def record_pair() -> tuple[socket.socket, socket.socket]:
+    """Return the reading and the writing end of a pipe that passes each record whole, or not."""
+    try:
+        reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    except OSError:
+        # Where there are no such sockets a record is whole unless the pipe is nearly full.
+        reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    writer.setblocking(False)
+    return reader, writer
+
+
 class RecordPipe:
     """The writing end of a pipe for log records: a text stream that never blocks."""
 
-    def __init__(self, descriptor: int) -> None:
-        os.set_blocking(descriptor, False)
-        self._descriptor = descriptor
+    def __init__(self, stream: socket.socket) -> None:
+        self._stream = stream
         self._dropped = 0
+        self._is_telling = False
 
     def write(self, text: str) -> int:
-        """Write a line, or drop it if nobody reads."""
-        if self._dropped:
-            text = f"{text.rstrip()} dropped_before={self._dropped}\n"
+        """Write a record, or drop it if nobody reads; how many were dropped is told later."""
+        if self._dropped and not self._is_telling:
+            self._tell()
         try:
-            os.write(self._descriptor, text.encode(errors="backslashreplace"))
-            self._dropped = 0
+            self._stream.send(text.encode(errors="backslashreplace"))
         except OSError:
             self._dropped += 1
         return len(text)
+
+    def _tell(self) -> None:
+        count, self._dropped, self._is_telling = self._dropped, 0, True
+        log.warning("records_dropped", count=count)
+        self._is_telling = False
+        if self._dropped:
+            self._dropped = count
 
     def flush(self) -> None:
         """Nothing is kept back."""
@@ -84,16 +103,16 @@ def redirect(context: Mapping[str, Any], process: str) -> None:
     )
 
 
-def _hand_over(path: str, origin: Origin) -> int:
+def _hand_over(path: str, origin: Origin) -> socket.socket:
     """Give the reading ends of three pipes to the collector; return where records are written."""
-    readers, writers = zip(*(os.pipe() for _ in STREAMS), strict=True)
+    records, writer = record_pair()
+    readers, writers = zip(os.pipe(), os.pipe(), strict=True)
     try:
-        with connect(path) as stream:
-            socket.send_fds(stream, [origin.text().encode()], list(readers))
-        os.dup2(writers[1], 1)
-        os.dup2(writers[2], 2)
+        with records, connect(path) as stream:
+            socket.send_fds(stream, [origin.text().encode()], [records.fileno(), *readers])
+        os.dup2(writers[0], 1)
+        os.dup2(writers[1], 2)
     finally:
-        for descriptor in (*readers, *writers[1:]):
+        for descriptor in (*readers, *writers):
             os.close(descriptor)
-    records: int = writers[0]
-    return records
+    return writer

@@ -177,7 +177,8 @@ class Process:
 
     def link(self, ref: Ref) -> None:
         """End with another process, and let it end with this one."""
-        if ref.identity not in self._links and self._client_link(ref) is None:
+        bond = self._links.get(ref.identity)
+        if (bond is None or not bond.is_bound) and self._client_link(ref) is None:
             hello = framing.pack(framing.LINK, 0, pickle.dumps(self.ref, 5))
             self._links[ref.identity] = Bond(ref, hello, self.poller, self._on_link_end)
 
@@ -190,7 +191,7 @@ class Process:
         client = self._client_link(ref)
         if client is not None:
             client.link = None
-            client.close()
+            client.send(framing.UNLINK, 0, b"")
         child = self._children.pop(ref.identity, None)
         if child is not None:
             child.move_to(self.poller, lambda *_: None)
@@ -279,8 +280,10 @@ class Process:
 
     def forget_name(self) -> None:
         """Be nobody's to find any more."""
-        close_quietly(self._listener)
         Path(names.socket_path(self.ref.folder, self.ref.identity)).unlink(missing_ok=True)
+        # Whoever has called while a callback ran is to get the reason like the others.
+        self._accept()
+        close_quietly(self._listener)
         if self.ref.name is not None:
             names.unregister(self.ref.folder, self.ref.name, self.ref.identity)
 

@@ -57,15 +57,12 @@ class Ref:
         """
         if is_self(self.identity):
             raise CallingSelf(target=str(self))
-        target = str(self)
-        check_timeout(timeout, target)
+        check_timeout(timeout, self)
         # No name for the payload here: `request` lets it go as soon as it is sent.
         return connection.request(
-            self.folder,
-            self.identity,
-            target,
+            self,
             framing.CALL,
-            _pickled(request, "request", target),
+            _pickled(request, "request", self),
             timeout,
         )
 
@@ -78,13 +75,13 @@ class Ref:
         Raises:
             Overloaded: The process did not take the message within 5 s.
         """
-        payload = _pickled(request, "request", str(self))
-        connection.post(self.folder, self.identity, str(self), framing.CAST, payload)
+        payload = _pickled(request, "request", self)
+        connection.post(self, framing.CAST, payload)
 
     def send(self, message: Any) -> None:
         """Send a plain message, which arrives in `handle_info`; else as `cast`."""
-        payload = _pickled(message, "message", str(self))
-        connection.post(self.folder, self.identity, str(self), framing.INFO, payload)
+        payload = _pickled(message, "message", self)
+        connection.post(self, framing.INFO, payload)
 
     def stop(self, reason: object = NORMAL, timeout: float | None = None) -> None:
         """
@@ -104,13 +101,11 @@ class Ref:
         """
         if is_self(self.identity):
             raise CallingSelf(target=str(self))
-        check_timeout(timeout, str(self))
+        check_timeout(timeout, self)
         wanted = as_reason(reason)
         payload = pickle.dumps(wanted, 5)
         try:
-            connection.request(
-                self.folder, self.identity, str(self), framing.STOP, payload, timeout
-            )
+            connection.request(self, framing.STOP, payload, timeout)
         except ProcessExited as exited:
             deaths.wait_for(self.folder, self.identity, timeout)
             here.on_stopped(self.identity)
@@ -128,9 +123,9 @@ class Ref:
             Why it ended, or None if it still lives after `timeout`. For a process that had ended
             before the question only what the kernel knows is left to tell.
         """
-        check_timeout(timeout, str(self))
+        check_timeout(timeout, self)
         try:
-            connection.request(self.folder, self.identity, str(self), framing.MONITOR, b"", timeout)
+            connection.request(self, framing.MONITOR, b"", timeout)
         except ProcessExited as exited:
             deaths.wait_for(self.folder, self.identity, timeout)
             return exited.reason if isinstance(exited.reason, ExitReason) else None
@@ -149,28 +144,28 @@ class Ref:
         return replace(self, name=name)
 
 
-def _pickled(value: Any, what: str, target: str) -> bytes:
+def _pickled(value: Any, what: str, target: Ref) -> bytes:
     try:
         payload = pickle.dumps(value, 5)
     except Exception as error:
         expected = f"a value that can be pickled ({error})"
         raise SpecError(
-            subject=target, field=what, expected=expected, got=type(value).__qualname__
+            subject=str(target), field=what, expected=expected, got=type(value).__qualname__
         ) from error
     if len(payload) > framing.LONGEST:
         expected = f"at most {framing.LONGEST} bytes long"
-        raise SpecError(subject=target, field=what, expected=expected, got=len(payload))
+        raise SpecError(subject=str(target), field=what, expected=expected, got=len(payload))
     return payload
 
 
-def check_timeout(timeout: object, subject: str) -> None:
+def check_timeout(timeout: object, subject: object) -> None:
     """Raise SpecError if `timeout` is neither None nor a number of seconds."""
     if timeout is None:
         return
     is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
     if not is_number or not 0 <= timeout <= threading.TIMEOUT_MAX:  # type: ignore[operator]
         raise SpecError(
-            subject=subject, field="timeout", expected="seconds >= 0 or None", got=timeout
+            subject=str(subject), field="timeout", expected="seconds >= 0 or None", got=timeout
         )
 
 

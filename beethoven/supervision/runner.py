@@ -101,6 +101,7 @@ class Runner:
         self._log = log.bind(supervisor=name)
         self._children: dict[int, Child] = {}
         self._attempts: OrderedDict[str, int] = OrderedDict()
+        self._last_gone: tuple[int, Child | None] = (0, None)
         self._timers: dict[events.TimerKey, int] = {}
         self._waiting: list[tuple[_Caller, object]] = []
         self._is_started = False
@@ -167,7 +168,7 @@ class Runner:
 
     def _take_child_event(self, attempt: int, event: ChildEvent) -> None:
         if not isinstance(event, launcher.Started):
-            self._children.pop(attempt, None)
+            self._last_gone = (attempt, self._children.pop(attempt, None))
         match event:
             case launcher.Started():
                 self._handle(events.ChildStarted(attempt))
@@ -208,9 +209,22 @@ class Runner:
             case events.Exit(reason):
                 self._exit = reason
             case events.Report(name, level, fields):
-                getattr(self._log, level)(name, **fields)
+                getattr(self._log, level)(name, **self._for_people(fields))
             case _:
                 assert_never(effect)
+
+    def _for_people(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of a report with the pid, and with the traceback of a crash."""
+        shown = dict(fields)
+        attempt, reason = shown.get("attempt"), shown.get("reason")
+        child = self._children.get(attempt) if attempt is not None else None
+        if child is None and attempt == self._last_gone[0]:
+            child = self._last_gone[1]
+        if child is not None:
+            shown["child_pid"] = child.ref.pid
+        if isinstance(reason, ExitReason) and reason.traceback:
+            shown["traceback"] = reason.traceback
+        return shown
 
     def _start_child(self, attempt: int, spec: ChildSpec) -> None:
         def notify(_: Child, event: ChildEvent) -> None:

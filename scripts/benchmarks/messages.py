@@ -71,10 +71,7 @@ def _rounds(pings: tuple[Callable[[], object], ...], sizes: Sizes) -> _Rounds:
     for ping in pings:
         _latencies(ping, sizes.calls // 10)
     return [
-        {
-            name: _latencies(ping, sizes.calls)
-            for name, ping in zip(_CONTENDERS, pings, strict=True)
-        }
+        {name: _latencies(ping, sizes.calls) for name, ping in zip(_CONTENDERS, pings, strict=True)}
         for _ in range(sizes.call_rounds)
     ]
 

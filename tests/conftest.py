@@ -1,0 +1,93 @@
+"""
+What every test stands on.
+
+The whole run has a runtime folder of its own, and a test of real processes fails if it leaves
+anything behind: a process, a zombie, a thread, a descriptor or a file in that folder.
+"""
+
+import gc
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from beethoven.runtime import connection, owner
+from tests.processes import TOKEN, started_here, wait_until
+
+_PATIENCE = 3.0
+
+
+def pytest_configure(config):
+    # The address of a socket has little room: pytest's own temporary folders are too deep.
+    config.runtime_folder = tempfile.mkdtemp(prefix="bt", dir="/tmp")
+    os.environ["BEETHOVEN_RUNTIME_DIR"] = config.runtime_folder
+    os.environ[TOKEN] = secrets.token_hex(8)
+
+
+def pytest_unconfigure(config):
+    shutil.rmtree(config.runtime_folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request):
+    """Fails a test of real processes that leaves something behind."""
+    if request.node.get_closest_marker("process") is None:
+        yield
+        return
+    processes, threads, descriptors = started_here(), set(threading.enumerate()), _descriptors()
+    yield
+    left: list[str] = []
+    _expect(left, "process", lambda: _release() or started_here() - processes)
+    _expect(left, "thread", lambda: set(threading.enumerate()) - threads)
+    _expect(left, "descriptor", lambda: _release() or _descriptors() - descriptors)
+    _expect(left, "file", _runtime_files)
+    _clean_up(processes)
+    assert not left, "left behind:\n" + "\n".join(left)
+
+
+def _release():
+    """Let the tree go if its processes have ended; a program would with its next start."""
+    owner.release()
+    connection._prune()
+
+
+def _expect(left, what, find):
+    """Note what is still found when patience is over."""
+    try:
+        wait_until(lambda: not find(), _PATIENCE)
+    except AssertionError:
+        left.extend(f"  {what}: {each}" for each in find())
+
+
+def _descriptors():
+    """Return the open sockets, pipes and pollers, and the files of the runtime folder."""
+    gc.collect()
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            target = str(entry.readlink())
+        except OSError:
+            continue
+        if not target.startswith("/") or target.startswith(os.environ["BEETHOVEN_RUNTIME_DIR"]):
+            found.add(target)
+    return found
+
+
+def _runtime_files():
+    """Return what lies in the runtime folder, but for the lock that always stays."""
+    base = Path(os.environ["BEETHOVEN_RUNTIME_DIR"])
+    return sorted(str(each) for each in base.iterdir() if each.name != "lock")
+
+
+def _clean_up(processes):
+    """Let the next test begin as this one did."""
+    # Hazard: `close` removes a folder. Once it took the current one, for want of another, and the
+    # whole repository with it; `remove_folder` must refuse all but the folder of a tree.
+    if owner.here.folder:
+        owner.close()
+    for process in started_here() - processes:
+        process.kill()
