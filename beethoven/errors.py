@@ -26,6 +26,9 @@ BeethovenError
 │  ├─ ChildAlreadyPresent
 │  ├─ ChildStartFailed
 │  └─ MaxChildren
+├─ ClusterError                another node, or the way to it
+│  ├─ WireError                what arrived is not what a node of this cluster sends
+│  └─ HandshakeRefused         the two nodes do not belong together
 └─ NodeError                   the node as a whole
    ├─ AlreadyRunning           a node of that name runs
    ├─ NodeNotFound             no such node runs
@@ -250,6 +253,30 @@ class MaxChildren(SupervisionError):
     def __init__(self, *, limit: int) -> None:
         super().__init__(f"expected at most {limit} children")
         self.limit = limit
+
+
+class ClusterError(BeethovenError):
+    """The base of errors about another node, or about the way to it."""
+
+
+class WireError(ClusterError):
+    """What arrived is not what a node of this cluster sends; the link it came on is of no use."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class HandshakeRefused(ClusterError):
+    """
+    Two nodes do not belong together.
+
+    `code` is a `RefusalCode`, `text` the line for this node's log.
+    """
+
+    def __init__(self, *, code: str, text: str) -> None:
+        super().__init__(f"handshake refused: {code}: {text}")
+        self.code = code
+        self.text = text
 
 
 class NodeError(BeethovenError):

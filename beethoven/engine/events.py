@@ -71,9 +71,14 @@ class SendTable:
 
 @dataclass(frozen=True, slots=True)
 class AdoptTable:
-    """See to it that this node runs what the table says, and report which table that is."""
+    """See to it that this node runs what the table says for it."""
 
     table: Table
+
+
+@dataclass(frozen=True, slots=True)
+class SendReport:
+    """Report about this node anew, to all members: what `complete` adds has changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,4 +95,4 @@ class Note:
     fields: Mapping[str, object] = field(default_factory=dict)
 
 
-Effect = PublishTable | SendTable | AdoptTable | Release | Note
+Effect = PublishTable | SendTable | AdoptTable | SendReport | Release | Note

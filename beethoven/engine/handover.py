@@ -8,9 +8,12 @@ stays until the successor runs, whatever the role says: it is surplus, and nobod
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from beethoven.cluster.role_spec import Handover, RoleSpec
 from beethoven.engine.table import Place, Stamp
+
+UNTIL_SUCCESSOR: Final = "it stays until its successor runs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,8 @@ def take_turn(
     unsettled = [node_id for node_id in stayers if node_id not in settled]
     kept = tuple(leavers[: len(unsettled)])
     if spec.handover is Handover.STOP_FIRST:
-        # A leaver that loses its place this very moment has its process for a while.
-        dropped = sum(node_id in settled for node_id in leavers[len(kept) :])
-        room = spec.instances - len(stayers) - len(kept) - dropped - stopping
+        # Leavers that lose their place this very moment have their processes for a while.
+        room = spec.instances - len(stayers) - len(leavers) - stopping
         newcomers = [node_id for node_id in target if node_id not in placed]
         stayers += newcomers[: max(0, room)]
     return Turn(tuple(sorted(stayers)), kept)
@@ -91,7 +93,8 @@ def assign_places(
     for node_id, slot in zip(movers, free, strict=True):
         why = old[node_id].reason if node_id in old else reasons[node_id]
         places[node_id] = Place(node_id, slot, stamp, why)
-    places |= {node_id: old[node_id] for node_id in turn.kept if node_id in old}
+    for node_id in turn.kept:
+        places[node_id] = old.get(node_id) or Place(node_id, 0, stamp, UNTIL_SUCCESSOR)
     return tuple(places[node_id] for node_id in sorted(places))
 
 

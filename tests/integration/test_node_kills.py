@@ -1,0 +1,222 @@
+"""Any process of a node may be killed, several times in a row, and the node goes on."""
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.nodes import ONE_ROLE, Node, all_gone, beethoven, node, wait_ready
+from tests.processes import is_running, wait_until
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
+
+ROLES = ("one", "two")
+TIMES = 5
+PROGRAM = 'trap "" TERM; sleep 1000 & echo program $$ $!; wait'
+
+
+class Lines(NamedTuple):
+    word: str
+    role: str
+    pid: int
+    at: float
+
+
+def configuration(folder: Path) -> str:
+    tables = [
+        f'[roles.{role}]\nmodule = "tests.integration.node_roles:Journal"\n'
+        f'args = {{ role = "{role}", file = "{folder}/journal" }}\nmax_restarts = 100\n'
+        for role in ROLES
+    ]
+    program = f"[roles.program]\ncommand = ['sh', '-c', '{PROGRAM}']\nmax_restarts = 100\n"
+    return "\n".join([*tables, f"{program}shutdown = 0.2\n"])
+
+
+@pytest.fixture
+def running(tmp_path):
+    with node(tmp_path, configuration(tmp_path)) as running:
+        running.wait_for("printed", process="program")
+        yield running
+        assert "overlap" not in [each.word for each in journal(tmp_path)]
+
+
+def journal(folder: Path) -> list[Lines]:
+    lines = (folder / "journal").read_text("utf-8").splitlines()
+    return [Lines(w, r, int(p), float(t)) for w, r, p, t in map(str.split, lines)]
+
+
+def started(folder: Path) -> list[int]:
+    """Return the pids of the instances that have started."""
+    return [each.pid for each in journal(folder) if each.word == "start"]
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def program(running: Node, number: int) -> list[int]:
+    """Return the pids of the `number`-th program that a role has run, and of its child."""
+    running.wait_for("printed", process="program", count=number)
+    return [int(each) for each in running.lines("printed")[number - 1]["line"].split()[1:]]
+
+
+def test_roles_run_on_while_the_role_server_is_killed(running, tmp_path):
+    before = running.wait_running(*ROLES, "program")
+    for _ in range(TIMES):
+        server = running.component("role_server")
+        kill(server)
+        running.component("role_server", but=server)
+        assert running.client.status()["node"]["pid"] == running.pid
+    assert running.wait_running(*ROLES, "program") == before
+    assert len(started(tmp_path)) == len(ROLES)
+
+
+def test_killed_role_supervisors_take_their_roles_along_and_all_come_back(running, tmp_path):
+    for number in range(1, TIMES + 1):
+        before = running.wait_running(*ROLES, "program")
+        supervisor = running.component("role_supervisor")
+        gone = [*before, *program(running, number)]
+        kill(supervisor)
+        wait_until(lambda gone=gone: all_gone(gone), 1.0)
+        running.component("role_supervisor", but=supervisor)
+        after = running.wait_running(*ROLES, "program")
+        assert not set(before) & set(after)
+    assert len(started(tmp_path)) == len(ROLES) * (TIMES + 1)
+
+
+def test_killed_roles_come_back_and_their_siblings_do_not_notice(running):
+    [two] = running.wait_running("two")
+    for _ in range(TIMES):
+        [one] = running.wait_running("one")
+        kill(one)
+        running.wait_running("one", but=one)
+    assert running.wait_running("two") == [two]
+    assert running.instance("one")["restarts"] == TIMES
+    assert running.instance("one")["last_exit"] == "killed"
+    assert len(running.lines("child_terminated", child="one", reason="killed")) == TIMES
+
+
+def test_a_killed_command_role_takes_its_program_along(running):
+    for number in range(1, TIMES + 1):
+        pids = program(running, number)
+        [role] = running.wait_running("program")
+        kill(role)
+        wait_until(lambda pids=pids: all_gone(pids), 1.0)
+        running.wait_running("program", but=role)
+
+
+def test_a_killed_program_ends_its_role_which_comes_back(running):
+    for number in range(1, TIMES + 1):
+        pids = program(running, number)
+        [role] = running.wait_running("program")
+        kill(pids[0])
+        running.wait_running("program", but=role)
+        assert all_gone(pids)
+    assert running.instance("program")["last_exit"] == "killed"
+
+
+def test_roles_run_on_without_the_fork_server_and_later_kills_still_restart(running):
+    before = running.wait_running(*ROLES, "program")
+    kill(running.fork_server())
+    for number in range(1, TIMES + 1):
+        [one] = running.wait_running("one")
+        assert (one == before[0]) == (number == 1)
+        kill(one)
+        running.wait_running("one", but=one)
+    assert running.wait_running("two", "program") == before[1:]
+    pids, [role] = program(running, 1), running.wait_running("program")
+    kill(role)
+    wait_until(lambda: all_gone(pids), 1.0)
+    running.wait_running("program", but=role)
+    for component in ("role_server", "role_supervisor"):
+        for _ in range(2):
+            pid = running.component(component)
+            kill(pid)
+            running.component(component, but=pid)
+            running.wait_running(*ROLES, "program")
+    assert running.stop() == 0
+
+
+def test_every_fork_server_may_be_killed_in_turn(running):
+    for _ in range(TIMES):
+        [one] = running.wait_running("one")
+        for pid in fork_servers(running):
+            with contextlib.suppress(ProcessLookupError):
+                kill(pid)
+        kill(one)
+        running.wait_running("one", but=one)
+    running.wait_running(*ROLES, "program")
+
+
+def fork_servers(running: Node) -> list[int]:
+    commands = {
+        pid: Path(f"/proc/{pid}/cmdline").read_bytes()
+        for pid in running.everything()
+        if Path(f"/proc/{pid}").exists()
+    }
+    return [pid for pid, line in commands.items() if b"runtime.forkserver" in line]
+
+
+def test_a_killed_root_leaves_nothing_and_a_new_run_starts_at_once(running, tmp_path):
+    for _ in range(TIMES):
+        running.wait_running(*ROLES, "program")
+        pids = running.kill()
+        successor = Node(tmp_path / "app.toml")
+        wait_until(lambda pids=pids: all_gone(pids), 1.0)
+        running.process, running.pid = successor.process, successor.pid
+        wait_ready(running)
+        assert running.client.status()["node"]["pid"] == successor.pid
+    assert len(started(tmp_path)) == len(ROLES) * (TIMES + 1)
+
+
+def test_everything_is_gone_if_root_and_fork_server_are_killed_together(running, tmp_path):
+    pids = running.everything()
+    server = running.fork_server()
+    kill(running.pid)
+    kill(server)
+    running.process.wait()
+    wait_until(lambda: all_gone(pids), 1.0)
+    successor = Node(tmp_path / "app.toml")
+    running.process, running.pid = successor.process, successor.pid
+    wait_ready(running)
+
+
+def test_what_a_role_started_itself_dies_with_it(tmp_path):
+    config = '[roles.it]\nmodule = "tests.integration.node_roles:Obedient"'
+    with node(tmp_path, config) as running:
+        child = running.client.call("it", "child")
+        [it] = running.wait_running("it")
+        kill(it)
+        wait_until(lambda: not is_running(child), 1.0)
+        running.wait_running("it", but=it)
+        child = running.client.call("it", "child")
+        running.kill()
+        wait_until(lambda: not is_running(child), 1.0)
+
+
+def test_status_answers_while_parts_of_the_node_are_killed(tmp_path):
+    with node(tmp_path, ONE_ROLE) as running:
+        for component in ("role_server", "role_supervisor") * 3:
+            kill(running.component(component))
+            done = beethoven("status", "--json")
+            assert done.code in {0, 3}, done
+            assert done.json["node"]["pid"] == running.pid
+            running.wait_running("echo")
+        running.wait_for("role_supervisor_missing", count=0)
+
+
+def test_frozen_parts_delay_nobody_for_long(tmp_path):
+    with node(tmp_path, ONE_ROLE) as running:
+        supervisor = running.component("role_supervisor")
+        os.kill(supervisor, signal.SIGSTOP)
+        try:
+            done = beethoven("call", "echo", '["echo", 1]')
+            assert (done.code, done.out) == (0, "1\n")
+            assert beethoven("status").code == 3
+            assert "role_supervisor" in beethoven("tree").out
+        finally:
+            os.kill(supervisor, signal.SIGCONT)
+        running.wait_running("echo")
