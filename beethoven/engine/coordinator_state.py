@@ -17,7 +17,8 @@ leading: it is the oldest. It raises the epoch above all that it has heard of, s
 
 When two clusters meet, the older coordinator sees an epoch that is not its own, raises its own
 above it, and counts what runs in the other cluster as claims; the younger one sees an older member,
-and follows. While the word of a member is outstanding the leader changes nothing, for a bounded time.
+and follows. While the word of a member is outstanding the leader changes nothing, for a bounded
+time.
 
 In available mode the authority to decide is always there. In strict mode it hangs on a quorum, and
 the places of lost nodes stay empty until their leases have ended: other values of `Authority`, the

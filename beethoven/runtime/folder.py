@@ -116,7 +116,9 @@ def remove_folder(folder: Path) -> None:
     if not os.path.lexists(folder):
         return
     if not is_tree_folder(folder):
-        raise NodeError(f"expected the folder of a tree under {base_folder()}, got: {str(folder)!r}")
+        raise NodeError(
+            f"expected the folder of a tree under {base_folder()}, got: {str(folder)!r}"
+        )
     for parent, folders, files in os.walk(folder, topdown=False):
         for name in files:
             with contextlib.suppress(FileNotFoundError):

@@ -76,11 +76,16 @@ class ForkServerState:
         return None
 
     def ended(self, identity: str, *, now: float) -> None:
-        """Note that a process has ended: its children in the tree are orphans from now on."""
+        """Note that a process has ended: its whole subtree has until the same moment to go."""
         self.lives[identity].has_ended = True
+        # A child that cannot hear of it does not tell its own children; they must not wait for it.
+        # Parents come before their children here, for they are born before them.
+        doomed, latest = {identity}, now + ORPHAN_GRACE
         for life in self.lives.values():
-            if life.parent == identity and life.linked and not life.has_ended:
-                life.deadline = now + ORPHAN_GRACE
+            if life.linked and life.parent in doomed:
+                doomed.add(life.identity)
+                if not life.has_ended:
+                    life.deadline = latest if life.deadline is None else min(life.deadline, latest)
 
     def owner_ended(self, *, now: float) -> list[Effect]:
         """Note that the program that owns the tree is gone: everything goes with it."""

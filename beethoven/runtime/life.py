@@ -56,8 +56,10 @@ def main(request_text: str) -> NoReturn:
     os.set_inheritable(CONTROL, False)
     control = socket.socket(fileno=CONTROL)
     _become(request)
+    reader = framing.FrameReader()
     try:
-        process, begin = _begin(request, control)
+        first, *early = _first_frames(reader, control)
+        process, begin = _begin(request, control, first)
     except framing.StreamEnded:
         os._exit(1)
     except BaseException as error:
@@ -65,7 +67,7 @@ def main(request_text: str) -> NoReturn:
         with contextlib.suppress(OSError):
             control.sendall(framing.pack(birth.FAILED, 0, payload))
         os._exit(1)
-    process.watch_parent()
+    process.watch_parent(reader, early)
     process.leave(_live(process, begin))
     raise AssertionError("unreachable")
 
@@ -90,12 +92,16 @@ def settle_in() -> None:
         faulthandler.register(signal.SIGUSR1, all_threads=True)
 
 
-def _begin(request: Request, control: socket.socket) -> tuple[Process, Birth]:
+def _first_frames(reader: framing.FrameReader, control: socket.socket) -> list[framing.Frame]:
+    """Return the birth; an exit signal may have come with it."""
     frames: list[framing.Frame] = []
-    reader = framing.FrameReader()
     while not frames:
         frames = reader.receive(control)
-    facts, inner = pickle.loads(frames[0][2])
+    return frames
+
+
+def _begin(request: Request, control: socket.socket, first: framing.Frame) -> tuple[Process, Birth]:
+    facts, inner = pickle.loads(first[2])
     os.environ.update(facts.pop("environment"))
     here.context, here.main = facts.pop("context"), facts.pop("main")
     redirect(here.context, facts["name"])

@@ -14,6 +14,7 @@ import os
 import socket
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing import util
 from typing import Final, Protocol
@@ -50,6 +51,7 @@ _lock = threading.RLock()
 _servers: list[_Server] = []
 _children: list[Tracked] = []
 _folder_handle = -1
+_starts_under_way = 0
 
 
 def connect_fork_server() -> tuple[str, socket.socket]:
@@ -104,6 +106,25 @@ def _bury_servers() -> None:
     _servers.clear()
 
 
+@contextlib.contextmanager
+def starting() -> Iterator[None]:
+    """Keep the tree while a process is started, also if the last one of others ends meanwhile."""
+    _count_starts(1)
+    try:
+        yield
+    except BaseException:
+        _count_starts(-1)
+        release()
+        raise
+    _count_starts(-1)
+
+
+def _count_starts(change: int) -> None:
+    global _starts_under_way  # noqa: PLW0603
+    with _lock:
+        _starts_under_way += change
+
+
 def track(child: Tracked) -> None:
     """Keep a process that this program started, and with it the tree."""
     with _lock:
@@ -125,7 +146,7 @@ def release(stopped: str = "") -> None:
             for child in _children
             if not child.has_ended(_FAREWELL if child.ref.identity == stopped else 0.0)
         ]
-        if not _children:
+        if not _children and not _starts_under_way:
             close()
 
 
@@ -155,8 +176,8 @@ def close() -> None:
 
 
 def _forget() -> None:
-    global _folder_handle, _lock  # noqa: PLW0603
-    _lock = threading.RLock()
+    global _folder_handle, _lock, _starts_under_way  # noqa: PLW0603
+    _lock, _starts_under_way = threading.RLock(), 0
     for server in _servers:
         close_quietly(server.lifeline)
     _servers.clear()

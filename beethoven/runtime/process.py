@@ -91,20 +91,26 @@ class Process:
         wake.setblocking(False)
         self.poller.register(wake, lambda: wake.recv(4096))
 
-    def watch_parent(self) -> None:
-        """Begin to listen to the parent."""
+    def watch_parent(self, reader: framing.FrameReader, frames: list[framing.Frame]) -> None:
+        """
+        Begin to listen to the parent.
+
+        Args:
+            reader: What has read from the control so far.
+            frames: What has been read and not been heeded.
+        """
         if self._control is not None:
             # Unlike `Thread.start` this does not wait until the thread runs.
-            _thread.start_new_thread(self._watch, ())
+            _thread.start_new_thread(self._watch, (reader, frames))
 
-    def _watch(self) -> None:
+    def _watch(self, reader: framing.FrameReader, frames: list[framing.Frame]) -> None:
         assert self._control is not None
-        reader = framing.FrameReader()
         try:
             while True:
-                for kind, _, payload in reader.receive(self._control):
+                for kind, _, payload in frames:
                     if kind == birth.EXIT_SIGNAL:
                         self._hear(pickle.loads(payload), is_orphaned=False)
+                frames = reader.receive(self._control)
         except framing.StreamEnded:
             if self._linked:
                 launcher.orphan_all()

@@ -103,6 +103,11 @@ def start(
     label = f"{behaviour.__qualname__}" + (f" {name!r}" if name else "")
     check_timeout(timeout, label)
     born = begin(behaviour, args, name=name, linked=linked)
+    with owner.starting():
+        return _start(born, label, timeout, method)
+
+
+def _start(born: Birth, label: str, timeout: float | None, method: str) -> Ref:
     poller = Poller()
     events: list[ChildEvent] = []
     child = Child(born, method=method, poller=poller, notify=lambda _, event: events.append(event))
@@ -111,7 +116,7 @@ def start(
             raise StartTimeout(process=label, timeout=timeout or 0.0)
         if not isinstance(events[0], Started):
             raise_failure(events[0], label)
-        _keep(child, linked=linked)
+        _keep(child, linked=born.linked)
     except BaseException:
         _undo(child, poller, events)
         raise
@@ -136,7 +141,6 @@ def _undo(child: Child, poller: Poller, events: list[ChildEvent]) -> None:
     child.kill()
     while not events or isinstance(events[-1], Started):
         poller.poll(None)
-    owner.release()
 
 
 def _keep(child: Child, *, linked: bool) -> None:

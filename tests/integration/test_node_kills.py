@@ -15,7 +15,8 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
 ROLES = ("one", "two")
 TIMES = 5
-PROGRAM = 'trap "" TERM; sleep 1000 & echo program $$ $!; wait'
+# In the file a dollar sign is written twice.
+PROGRAM = 'trap "" TERM; sleep 1000 & echo program $$$$ $$!; wait'
 
 
 class Lines(NamedTuple):
@@ -205,7 +206,6 @@ def test_status_answers_while_parts_of_the_node_are_killed(tmp_path):
             assert done.code in {0, 3}, done
             assert done.json["node"]["pid"] == running.pid
             running.wait_running("echo")
-        running.wait_for("role_supervisor_missing", count=0)
 
 
 def test_frozen_parts_delay_nobody_for_long(tmp_path):

@@ -1,4 +1,4 @@
-"""What becomes of roles that cannot start, keep crashing, hang, or end: their siblings never care."""
+"""What becomes of roles that cannot start, keep crashing, hang or end; siblings never care."""
 
 import json
 import textwrap

@@ -13,7 +13,7 @@ DOCS = ROOT.parent / "docs"
 PACKAGES = {"__init__.py", "__main__.py"}
 
 # The floors of the house, from the ground up.
-FLOORS = ["words", "runtime", "supervision", "roles", "node", "cli"]
+FLOORS = ["words", "runtime", "supervision", "cluster", "engine", "roles", "node", "cli"]
 
 # Modules that decide: they import nothing that acts.
 DECISIONS = [

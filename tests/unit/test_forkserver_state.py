@@ -48,7 +48,7 @@ def test_orphans_are_killed_when_their_time_is_over(state):
     state.ended("a", now=10.0)
     assert state.next_deadline() == 10.0 + ORPHAN_GRACE
     assert state.due(now=10.0 + ORPHAN_GRACE / 2) == []
-    assert state.due(now=10.0 + ORPHAN_GRACE) == [Kill(2), Kill(3)]
+    assert state.due(now=10.0 + ORPHAN_GRACE) == [Kill(2), Kill(3), Kill(4)]
     assert state.due(now=11.0) == []
     assert state.next_deadline() is None
 
@@ -143,13 +143,19 @@ class Family(RuleBasedStateMachine):
             return
         del self.running[identity]
         self.state.ended(identity, now=self.now)
-        for each in self.running:
-            if self.parent[each] == identity and self.linked[each]:
-                self.running[each] = self.now + ORPHAN_GRACE
+        latest = self.now + ORPHAN_GRACE
+        for each in self._linked_below(identity) & set(self.running):
+            known = self.running[each]
+            self.running[each] = latest if known is None else min(known, latest)
         if has_strays:
             self.perform(self.state.settle({identity}))
             assert identity not in self.announced, "announced while strays ran"
         self.perform(self.state.settle(set()))
+
+    def _linked_below(self, identity):
+        heirs = {each for each, parent in self.parent.items() if parent == identity}
+        linked = {each for each in heirs if self.linked[each]}
+        return linked.union(*(self._linked_below(each) for each in linked))
 
     @rule(seconds=st.floats(0, 1))
     def wait(self, seconds):

@@ -36,7 +36,7 @@ def test_a_known_frame_is_sealed_as_it_always_was():
     # The MAC was computed with `openssl dgst -sha256 -mac HMAC` over number and body.
     left, _ = pair()
     assert left.seal(b"viola") == bytes.fromhex(
-        "0000001d" "0000000000000000" "76696f6c61" "8db0d473db719761e3b52bdd94d423a9"
+        "0000001d000000000000000076696f6c618db0d473db719761e3b52bdd94d423a9"
     )
 
 
@@ -85,7 +85,7 @@ def test_any_bytes_are_refused(garbage):
     ("order", "message"),
     [
         pytest.param([0, 0], "expected frame 1 of the session, got: frame 0", id="replayed"),
-        pytest.param([1, 0], "expected frame 0 of the session, got: frame 1", id="reordered"),
+        pytest.param([1], "expected frame 0 of the session, got: frame 1", id="reordered"),
         pytest.param([0, 2], "expected frame 1 of the session, got: frame 2", id="dropped"),
     ],
 )

@@ -1,0 +1,32 @@
+"""The examples print what their README promises, and leave nothing."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.processes import Program
+
+pytestmark = pytest.mark.process
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+README = (EXAMPLES / "README.md").read_text("utf-8")
+PROMISED = dict(re.findall(r"^## (\S+\.py)\n+```text\n(.*?)```", README, re.DOTALL | re.MULTILINE))
+SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_an_example_prints_what_is_promised(name):
+    status, out, _ = Program(str(EXAMPLES / name)).finish()
+    assert (status, out) == (0, PROMISED[name])
+
+
+def test_every_example_is_in_the_table():
+    assert re.findall(r"^\| \[(\S+\.py)\]\(\1\)", README, re.MULTILINE) == SCRIPTS
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_an_example_is_short(name):
+    lines = (EXAMPLES / name).read_text("utf-8").splitlines()
+    assert len(lines) < 60
+    assert lines[0].startswith('"""')

@@ -1,0 +1,42 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beethoven.runtime.exit_signals import Effect, effect_of
+from beethoven.runtime.reason import KILLED, NO_PROCESS, NORMAL, SHUTDOWN, ExitReason, ReasonKind
+
+CRASH = ExitReason(ReasonKind.EXCEPTION, "ValueError: boom")
+REASONS = st.builds(ExitReason, st.sampled_from(ReasonKind), st.text(max_size=5))
+
+
+@pytest.mark.parametrize(
+    ("reason", "traps_exits", "from_parent", "effect"),
+    [
+        pytest.param(NORMAL, False, False, Effect.IGNORE, id="normal is ignored"),
+        pytest.param(SHUTDOWN, False, False, Effect.DIE, id="shutdown is lethal"),
+        pytest.param(CRASH, False, False, Effect.DIE, id="a crash is lethal"),
+        pytest.param(KILLED, False, False, Effect.DIE, id="a link's killed is lethal"),
+        pytest.param(NO_PROCESS, False, False, Effect.DIE, id="noproc is lethal"),
+        pytest.param(NORMAL, True, False, Effect.DELIVER, id="a trapped normal is a message"),
+        pytest.param(CRASH, True, False, Effect.DELIVER, id="a trapped crash is a message"),
+        pytest.param(KILLED, True, False, Effect.DELIVER, id="a link's killed can be trapped"),
+        pytest.param(SHUTDOWN, False, True, Effect.DIE, id="the parent's is lethal"),
+        pytest.param(NORMAL, False, True, Effect.DIE, id="the parent's is lethal, if normal"),
+        pytest.param(SHUTDOWN, True, True, Effect.TERMINATE, id="trapped: terminate runs"),
+        pytest.param(NORMAL, True, True, Effect.TERMINATE, id="trapped: whatever the reason"),
+    ],
+)
+def test_what_an_exit_signal_does(reason, traps_exits, from_parent, effect):
+    assert effect_of(reason, traps_exits=traps_exits, from_parent=from_parent) is effect
+
+
+@given(REASONS, st.booleans())
+def test_who_traps_exits_never_dies_of_a_signal(reason, from_parent):
+    effect = effect_of(reason, traps_exits=True, from_parent=from_parent)
+    assert effect in {Effect.DELIVER, Effect.TERMINATE}
+
+
+@given(REASONS, st.booleans())
+def test_the_parents_signal_always_ends_a_process(reason, traps_exits):
+    effect = effect_of(reason, traps_exits=traps_exits, from_parent=True)
+    assert effect in {Effect.DIE, Effect.TERMINATE}
