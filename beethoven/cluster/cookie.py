@@ -76,11 +76,18 @@ def load_keyring(cookie_file: Path | None, environ: Mapping[str, str]) -> Keyrin
 
 
 def user_cookie_file(environ: Mapping[str, str]) -> Path:
-    """Return the path of the user's own cookie, `$XDG_CONFIG_HOME/beethoven/cookie`."""
+    """
+    Return the path of the user's own cookie, `$XDG_CONFIG_HOME/beethoven/cookie`.
+
+    Raises:
+        ConfigError: Neither that variable nor `HOME` is set.
+    """
     folder = Path(environ.get("XDG_CONFIG_HOME", ""))
     if not folder.is_absolute():
-        home = environ.get("HOME")
-        folder = (Path(home) if home else Path.home()) / ".config"
+        home = environ.get("HOME", "")
+        if not Path(home).is_absolute():
+            raise ConfigError([f"cookie: this user has no home; set {VARIABLE} or cookie_file"])
+        folder = Path(home, ".config")
     return folder / "beethoven" / "cookie"
 
 

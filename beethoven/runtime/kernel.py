@@ -54,6 +54,20 @@ def own_children() -> frozenset[int]:
     return frozenset()
 
 
+def kill_session(session: int) -> None:
+    """
+    Kill what is left of a session, but for this process.
+
+    For where no fork server lives that would have adopted it.
+    """
+    with contextlib.suppress(OSError):
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and (pid := int(entry.name)) != os.getpid():
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    if os.getsid(pid) == session:
+                        os.kill(pid, signal.SIGKILL)
+
+
 def socket_inode(descriptor: int) -> int:
     """Return the number by which the kernel knows an open socket."""
     return os.fstat(descriptor).st_ino

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from beethoven import clock
-from beethoven.runtime import birth, deaths, framing, owner
+from beethoven.runtime import birth, deaths, framing, kernel, owner
 from beethoven.runtime.birth import Birth, Request, StartFailure
 from beethoven.runtime.here import here
 from beethoven.runtime.poller import HasFileno, Poller
@@ -241,6 +241,7 @@ class Child:
     def _on_pidfd(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.ref.pid, signal.SIGKILL)
+        kernel.kill_session(self.ref.pid)
         self._finish(_LOST)
 
     def _on_control_until_blocked(self) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from beethoven import clock
 from beethoven.log import get_log
-from beethoven.runtime import birth, framing, launcher, names
+from beethoven.runtime import birth, framing, kernel, launcher, names
 from beethoven.runtime.bonds import Bond, await_death
 from beethoven.runtime.client import Client, finish_sending
 from beethoven.runtime.exit_signals import Down, Effect, Exit, effect_of
@@ -84,6 +84,7 @@ class Process:
         self._children: dict[str, Child] = {}
         self._last_words: list[tuple[int, Any]] = []
         self._leaving = threading.Lock()
+        self._is_orphaned = False
         self._is_full = False
         listener.setblocking(False)
         self.poller.register(listener, self._accept)
@@ -114,8 +115,10 @@ class Process:
         except framing.StreamEnded:
             if self._linked:
                 launcher.orphan_all()
+                self._is_orphaned = True
                 self._hear(KILLED, is_orphaned=True)
                 threading.Event().wait(ORPHAN_GRACE)
+                kernel.kill_session(os.getpid())
                 os.killpg(0, signal.SIGKILL)
 
     def _hear(self, reason: ExitReason, *, is_orphaned: bool) -> None:
@@ -282,6 +285,9 @@ class Process:
                 threading.Event().wait()
             return
         farewell(self, reason)
+        if self._is_orphaned:
+            # The fork server may be gone too, and nobody else will look for what was started here.
+            kernel.kill_session(os.getpid())
         os._exit(0 if not reason.is_abnormal else 1)
 
     def forget_name(self) -> None:

@@ -32,9 +32,7 @@ def example(cls):
     parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
     positional = [VALUES[p.name] for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     named = {
-        p.name: VALUES.get(p.name, f"some {p.name}")
-        for p in parameters
-        if p.kind is p.KEYWORD_ONLY
+        p.name: VALUES.get(p.name, f"some {p.name}") for p in parameters if p.kind is p.KEYWORD_ONLY
     }
     return cls(*positional, **named)
 

@@ -98,6 +98,7 @@ class Family(RuleBasedStateMachine):
         super().__init__()
         self.state = ForkServerState()
         self.now = 0.0
+        self.last = 0
         self.parent: dict[str, str] = {}
         self.linked: dict[str, bool] = {}
         self.running: dict[str, float | None] = {}
@@ -130,11 +131,12 @@ class Family(RuleBasedStateMachine):
         return self._born("", linked=True)
 
     def _born(self, parent, linked):
-        identity = str(len(self.parent) + 1)
+        self.last += 1
+        identity = str(self.last)
         if self.is_owned:
-            self.state.born(identity, int(identity), parent=parent, linked=linked)
+            self.state.born(identity, self.last, parent=parent, linked=linked)
             self.running[identity] = None
-        self.parent[identity], self.linked[identity] = parent, linked
+            self.parent[identity], self.linked[identity] = parent, linked
         return identity
 
     @rule(identity=consumes(lives), has_strays=st.booleans())

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beethoven.cluster import fields
+from beethoven.cluster import fields as kinds
 from beethoven.cluster.fields import COUNT, Unfit
 from beethoven.cluster.messages import HANDSHAKE, Heartbeat, Hello, Proof, Refusal
 from beethoven.cluster.wire import (
@@ -43,16 +43,16 @@ class Colour(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    number: Annotated[int, fields.integer(1, 9)]
+    number: Annotated[int, kinds.integer(1, 9)]
 
 
 @dataclass(frozen=True, slots=True)
 class Everything:
-    flag: Annotated[bool, fields.BOOLEAN]
-    colour: Annotated[Colour, fields.one_of(Colour)]
-    seats: Annotated[tuple[Seat, ...], fields.many(fields.record(Seat), 2)]
-    loads: Annotated[dict[str, float], fields.mapping(fields.NAME, fields.number(0, 1), 2)]
-    echo: Annotated[int | None, fields.optional(COUNT)] = None
+    flag: Annotated[bool, kinds.BOOLEAN]
+    colour: Annotated[Colour, kinds.one_of(Colour)]
+    seats: Annotated[tuple[Seat, ...], kinds.many(kinds.record(Seat), 2)]
+    loads: Annotated[dict[str, float], kinds.mapping(kinds.NAME, kinds.number(0, 1), 2)]
+    echo: Annotated[int | None, kinds.optional(COUNT)] = None
 
 
 TABLE = MessageTable[Everything | Heartbeat](everything=Everything, heartbeat=Heartbeat)
@@ -64,6 +64,15 @@ JSON = st.recursive(
     ),
     max_leaves=8,
 )
+
+
+def complaint_of(read):
+    """Return what is wrong, or nothing; anything but a `WireError` is a failure."""
+    try:
+        read()
+    except WireError as error:
+        return str(error)
+    return ""
 
 
 def cut(stream, places, limit=LONGEST):
@@ -133,10 +142,8 @@ def test_the_rest_is_what_lies_behind_the_last_frame_and_is_given_once():
 
 @given(st.binary(max_size=120))
 def test_any_body_is_an_object_with_a_type_or_a_wire_error(body):
-    try:
-        assert isinstance(read_body(body)["type"], str)
-    except WireError as error:
-        assert str(error).isprintable()
+    complaint = complaint_of(lambda: read_body(body)["type"].encode())
+    assert complaint.isprintable()
 
 
 @pytest.mark.parametrize(
@@ -236,15 +243,15 @@ def test_a_field_with_a_default_may_be_missing_and_no_other():
         ("protocol_min", [0, -1, 65536, True, 1.0, "1", None, 10**30]),
         ("incarnation", [0, 2**63, False, "7"]),
         ("node_id", ["", "-a", "a" * 65, "a\x00", "../a"]),
-        ("nonce", ["", "00" * 31, "00" * 33, "0G" * 32, "AB" * 32, 5, "００" * 32]),
+        ("nonce", ["", "00" * 31, "00" * 33, "0G" * 32, "AB" * 32, 5, "\uff10\uff10" * 32]),
         ("version", ["a" * 33, "a\nb", "\x1b[2J", "\ud800", 1]),
         (
             "address",
             [
                 "", "127.0.0.1", "host:1", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:99999",
                 "::1:33000", "[127.0.0.1]:1", "1.2.3:1", "1.2.3.4.5:1", "0.0.0.0:1", "[::]:1",
-                "224.0.0.1:1", "[ff02::1]:1", "[fe80::1%eth0]:1", "127.0.0.1:1 ", "١.2.3.4:1",
-                "127.0.0.1:٣", 5,
+                "224.0.0.1:1", "[ff02::1]:1", "[fe80::1%eth0]:1", "127.0.0.1:1 ", "\u0661.2.3.4:1",
+                "127.0.0.1:\u0663", 5,
             ],
         ),
     ],
@@ -291,20 +298,15 @@ def test_a_field_inside_a_field_is_named_with_its_place(change, named):
 
 @given(st.dictionaries(st.sampled_from([*FIELDS, "other"]), JSON))
 def test_any_fields_give_a_message_or_a_wire_error(changes):
-    try:
-        HANDSHAKE.from_wire({**FIELDS, **changes, "type": "hello"})
-    except WireError as error:
-        assert len(str(error)) < 400
+    fields = {**FIELDS, **changes, "type": "hello"}
+    assert len(complaint_of(lambda: HANDSHAKE.from_wire(fields))) < 400
 
 
 @given(JSON)
 def test_any_value_of_a_nested_field_gives_a_message_or_a_wire_error(value):
-    given_fields = TABLE.to_wire(EVERYTHING)
-    for name in ("seats", "loads", "echo"):
-        try:
-            TABLE.from_wire({**given_fields, name: value})
-        except WireError as error:
-            assert str(error).isprintable()
+    whole = TABLE.to_wire(EVERYTHING)
+    for fields in ({**whole, "seats": value}, {**whole, "loads": value}, {**whole, "echo": value}):
+        assert complaint_of(lambda fields=fields: TABLE.from_wire(fields)).isprintable()
 
 
 def test_a_complaint_does_not_repeat_a_long_value():
