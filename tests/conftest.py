@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from beethoven.runtime import connection, owner
+from beethoven.runtime.here import here
 from tests.processes import TOKEN, started_here, wait_until
 
 _PATIENCE = 3.0
@@ -87,7 +88,7 @@ def _clean_up(processes):
     """Let the next test begin as this one did."""
     # Hazard: `close` removes a folder. Once it took the current one, for want of another, and the
     # whole repository with it; `remove_folder` must refuse all but the folder of a tree.
-    if owner.here.folder:
+    if here.folder:
         owner.close()
     for process in started_here() - processes:
         process.kill()

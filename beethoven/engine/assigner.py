@@ -248,7 +248,7 @@ class Assigner:
             )
             before = inputs.table.places.get(role, ())
             reasons = {each: str(placement.reasons[role, each]) for each in turn.stayers}
-            places[role] = assign_places(turn, before, reasons, inputs.stamp)
+            places[role] = assign_places(turn, before, reasons, inputs.stamp, spec.instances)
             told += [(role, each) for each in leavers if each not in turn.kept]
         for pair in told:
             self._leaving[pair] = replace(self._leaving[pair], told=inputs.stamp, at=inputs.now)

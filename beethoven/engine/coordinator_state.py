@@ -215,10 +215,14 @@ class CoordinatorState:
         return self._authority.holds([self._now, *followers], now=self._now)
 
     def _may_begin(self) -> bool:
-        if self._own is not None or self.table.stamp != NO_STAMP:
+        if self._own is not None or self._adopted != NO_STAMP:
             return True
         if self._changed_at is None:
             return False
+        if self.table.members & self._view.members.keys():
+            # The others have a table already. Of one whose nodes cannot be reached yet this is no
+            # proof: its coordinator has only been faster than this node's own eyes.
+            return True
         is_alone = len(self._view.members) == 1
         return (is_alone and self._has_searched) or (
             self._now - self._changed_at >= self._settings.settle

@@ -67,6 +67,7 @@ def assign_places(
     before: Sequence[Place],
     reasons: Mapping[str, str],
     stamp: Stamp,
+    instances: int,
 ) -> tuple[Place, ...]:
     """
     Return the places of one role: those that stay keep slot and token.
@@ -76,6 +77,7 @@ def assign_places(
         before: The places until now.
         reasons: Why each stayer is where it is, for those that are new.
         stamp: The table in which new places first stand.
+        instances: How many slots there are, >= `len(turn.stayers)`.
     """
     old = {place.node_id: place for place in before}
     places: dict[str, Place] = {}
@@ -84,13 +86,13 @@ def assign_places(
     movers: list[str] = []
     for node_id in stayers:
         place = old.get(node_id)
-        if place is None or place.slot in taken or place.slot >= len(stayers):
+        if place is None or place.slot in taken or place.slot >= instances:
             movers.append(node_id)
         else:
             taken.add(place.slot)
             places[node_id] = place
-    free = (slot for slot in range(len(stayers)) if slot not in taken)
-    for node_id, slot in zip(movers, free, strict=True):
+    free = (slot for slot in range(instances) if slot not in taken)
+    for node_id, slot in zip(movers, free, strict=False):
         why = old[node_id].reason if node_id in old else reasons[node_id]
         places[node_id] = Place(node_id, slot, stamp, why)
     for node_id in turn.kept:

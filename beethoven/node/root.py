@@ -15,6 +15,7 @@ from beethoven import clock
 from beethoven.log import get_log
 from beethoven.node.addresses import own_address
 from beethoven.node.log_collector import LogCollector
+from beethoven.node.orphans import bury, end_orphans
 from beethoven.node.presence import Presence, announce, claimed
 from beethoven.node.settings import NodeSettings
 from beethoven.node.signals import EndNow, Signals
@@ -47,6 +48,7 @@ def run_node(settings: NodeSettings) -> int:
     with claimed(settings.name) as claim, Signals() as signals:
         faulthandler.enable(_descriptor(2))
         kernel.allow_many_descriptors()
+        kernel.adopt_orphans()
         owner.connect_fork_server()[1].close()
         collector = LogCollector(here.folder, settings.logging, _descriptor(1))
         try:
@@ -75,13 +77,20 @@ def _run(settings: NodeSettings, presence: Presence, process: Process, signals: 
         log.warning("configuration_note", note=note)
     log.info("node_started", node=presence.name, address=presence.address, config=presence.config)
     signals.deliver_to(
-        process.poller, lambda: process.queue.append(ParentExit(SHUTDOWN, is_orphaned=False))
+        process.poller,
+        on_stop=lambda: process.queue.append(ParentExit(SHUTDOWN, is_orphaned=False)),
+        on_child=_look_after_orphans,
     )
     reason = runner.run()
     log.info("node_stopped", node=presence.name, reason=reason)
     process.forget_name()
     process.tell_end(reason)
     return 1 if reason.is_abnormal else 0
+
+
+def _look_after_orphans() -> None:
+    bury()
+    end_orphans(here.folder)
 
 
 def _become_process() -> Process:

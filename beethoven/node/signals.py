@@ -5,9 +5,7 @@ A handler does nothing; the number of each signal that arrives is a byte to read
 So signals that come before the loop runs are not lost. docs/operations.md lists them.
 """
 
-import contextlib
 import faulthandler
-import os
 import signal
 import socket
 import sys
@@ -40,6 +38,7 @@ class Signals:
         self._times_asked = 0
         self._dumps = -1
         self._on_stop: Callable[[], object] = bool
+        self._on_child: Callable[[], object] = bool
 
     def __enter__(self) -> Self:
         self._arrived.setblocking(False)
@@ -65,21 +64,24 @@ class Signals:
         self._dumps = descriptor
         faulthandler.register(signal.SIGUSR1, descriptor, all_threads=True)
 
-    def deliver_to(self, poller: Poller, on_stop: Callable[[], object]) -> None:
+    def deliver_to(
+        self, poller: Poller, *, on_stop: Callable[[], object], on_child: Callable[[], object]
+    ) -> None:
         """
         Let a loop handle the signals, also those that have arrived already.
 
         Args:
             poller: The loop's; `EndNow` is raised through it.
             on_stop: Called for each signal that asks to stop.
+            on_child: Called when children have ended.
         """
-        self._on_stop = on_stop
+        self._on_stop, self._on_child = on_stop, on_child
         poller.register(self._arrived, lambda: self._take(self._arrived.recv(64)))
 
     def _take(self, numbers: bytes) -> None:
         for number in numbers:
             if number == signal.SIGCHLD:
-                _reap()
+                self._on_child()
             elif number in _RESERVED:
                 log.warning("signal_reserved", signal=signal.Signals(number).name)
             elif number in _STOP:
@@ -93,10 +95,3 @@ class Signals:
         if self._times_asked > 1 and number == signal.SIGINT:
             raise EndNow(number)
         self._on_stop()
-
-
-def _reap() -> None:
-    """Bury what has ended: as the first process of a container the root inherits every orphan."""
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            continue

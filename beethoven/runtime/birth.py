@@ -195,12 +195,15 @@ def _main_script() -> Mapping[str, str]:
     spec, path = getattr(main, "__spec__", None), getattr(main, "__file__", None)
     if spec is not None:
         return {_BY_NAME: spec.name}
-    return {} if path is None else {_BY_PATH: str(Path(path).absolute())}
+    if path is None or not Path(path).is_file():
+        return {}
+    return {_BY_PATH: str(Path(path).absolute())}
 
 
 def _facts(birth: Birth, *, runs_main: bool) -> dict[str, Any]:
     """Return what `multiprocessing.spawn.prepare` needs to make the child like this program."""
-    facts = {
+    main = _main_script()
+    facts: dict[str, Any] = {
         "name": birth.title,
         "authkey": bytes(process.current_process().authkey),
         "sys_path": [entry or str(Path.cwd()) for entry in sys.path],
@@ -209,9 +212,9 @@ def _facts(birth: Birth, *, runs_main: bool) -> dict[str, Any]:
         "dir": birth.working_directory or str(Path.cwd()),
         "environment": dict(birth.environment),
         "context": here.context,
-        "main": _main_script(),
+        "main": main,
     }
-    return facts | dict(facts["main"]) if runs_main else facts
+    return {**facts, **main} if runs_main else facts
 
 
 MARK: Final = "BEETHOVEN_PROCESS"

@@ -67,7 +67,7 @@ class Puppet(Role):
         if isinstance(argument, int) and argument > 0:
             self.continue_with(argument - 1)
 
-    def terminate(self, reason: ExitReason) -> None:
+    def terminate(self, reason: ExitReason) -> Any:
         if self.will == "raise":
             raise ValueError("terminate failed")
         if self.will:
@@ -468,7 +468,7 @@ def _double_fork() -> int:
 def _multiprocess(method: str) -> int:
     import multiprocessing
 
-    process = multiprocessing.get_context(method).Process(target=signal.pause)
+    context: Any = multiprocessing.get_context(method)
+    process = context.Process(target=signal.pause)
     process.start()
-    assert process.pid is not None
-    return process.pid
+    return int(process.pid)

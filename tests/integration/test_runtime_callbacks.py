@@ -5,7 +5,7 @@ import pytest
 from beethoven import clock
 from beethoven.errors import ProcessExited
 from tests.integration import roles
-from tests.integration.roles import AsyncPuppet, Plain, Puppet
+from tests.integration.roles import AsyncPuppet, Plain, Puppet, Trapper
 from tests.processes import end, is_running, wait_until
 
 pytestmark = pytest.mark.process
@@ -40,9 +40,12 @@ def test_init_may_go_on_after_the_start_has_returned():
 
 
 def test_a_role_without_handle_continue_crashes():
-    ref = Plain.start_link("go on")
-    with pytest.raises(ProcessExited, match="Plain has no handle_continue"):
-        ref.call("question")
+    watcher = Trapper.start_link()
+    watcher.call((roles.start_other, Plain, "go on"))
+    wait_until(lambda: watcher.call((roles.seen,)))
+    (message,) = watcher.call((roles.seen,))
+    assert "Plain has no handle_continue" in message.reason.detail
+    watcher.stop()
 
 
 def test_a_timer_sends_its_message_once_and_not_too_early(puppet):

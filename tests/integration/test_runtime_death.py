@@ -142,6 +142,12 @@ def kill_fork_server():
     wait_until(lambda: not is_running(server.pid))
 
 
+def messages_of(ref):
+    """Wait for the messages that a puppet gets."""
+    wait_until(lambda: ref.call((roles.seen,)))
+    return ref.call((roles.seen,))
+
+
 def sweep():
     """Nobody was left to remove the folder of the tree: the next start does."""
     end(Puppet.start_link())
@@ -183,8 +189,7 @@ def test_a_death_is_told_also_when_the_fork_server_was_killed(kill):
     kill_fork_server()
     child.cast((roles.leave_by_signal, 9) if kill else (roles.crash,))
     for ref in (parent, watcher):
-        wait_until(lambda ref=ref: ref.call((roles.seen,)))
-        (message,) = ref.call((roles.seen,))
+        (message,) = messages_of(ref)
         assert message.ref == child
         assert kill or message.reason.kind is ReasonKind.EXCEPTION
     end(parent)

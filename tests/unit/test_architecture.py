@@ -31,6 +31,12 @@ DECISIONS = [
     "supervision.events",
     "supervision.supervisor_state",
     "supervision.dynamic_supervisor_state",
+    "cluster.fields",
+    "cluster.wire",
+    "cluster.messages",
+    "cluster.keyring",
+    "cluster.session",
+    "cluster.handshake",
 ]
 ACTS = {
     "logging",

@@ -218,7 +218,7 @@ def test_those_who_use_it_first_at_the_same_time_get_the_same_cookie(tmp_path):
 
 def test_a_cookie_that_cannot_be_made_is_a_clear_problem(tmp_path):
     (tmp_path / "beethoven").write_text("in the way")
-    with pytest.raises(ConfigError, match="cannot make a cookie: .*; set BEETHOVEN_COOKIE or"):
+    with pytest.raises(ConfigError, match=r"cannot make a cookie: .*; set BEETHOVEN_COOKIE or"):
         load_keyring(None, {"XDG_CONFIG_HOME": str(tmp_path)})
 
 
@@ -235,7 +235,9 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize(("network", "source"), itertools.product(NETWORKS, CookieSource), ids=str)
+@pytest.mark.parametrize(
+    ("network", "source"), list(itertools.product(NETWORKS, CookieSource)), ids=str
+)
 def test_beyond_loopback_a_cookie_must_have_been_given(network, source):
     problem = requires_cookie(ip_network(network), source)
     if NETWORKS[network] or source is not CookieSource.USER:

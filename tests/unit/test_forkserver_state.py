@@ -184,5 +184,5 @@ class Family(RuleBasedStateMachine):
         assert self.is_finished == over
 
 
-class TestFamily(Family.TestCase):
-    settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestFamily = Family.TestCase
+TestFamily.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

@@ -68,7 +68,7 @@ def test_a_frame_that_is_too_long_ends_the_stream(length):
 def test_a_long_frame_takes_memory_only_as_it_arrives():
     reader = FrameReader()
     assert reader.feed(HEADER.pack(LONGEST, 1, framing.CALL) + b"begun") == []
-    assert reader._large == b"begun"
+    assert reader._large == bytearray(b"begun")
 
 
 def test_receive_reads_what_is_there_and_tells_the_end():
@@ -93,7 +93,7 @@ def test_receive_reads_no_further_than_a_large_frame():
         theirs.sendall(large[:100])
         assert reader.receive(ours) == []
         theirs.sendall(large[100:] + framing.pack(framing.CAST, 2, b"next"))
-        frames = []
+        frames: list[framing.Frame] = []
         while len(frames) < 2:
             frames += reader.receive(ours)
         assert frames == [(framing.CALL, 1, bytes(LARGE)), (framing.CAST, 2, b"next")]
