@@ -1,6 +1,7 @@
 """Parses the command line and runs a verb."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -52,8 +53,16 @@ def with_verb(arguments: Sequence[str]) -> list[str]:
     return list(arguments)
 
 
+def _open_standard_streams() -> None:
+    """Let the descriptors 0 to 2 be open, so that nothing else is ever taken for them."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        continue
+    os.close(descriptor)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    _open_standard_streams()
     options = build_parser().parse_args(with_verb(sys.argv[1:] if arguments is None else arguments))
     try:
         code: int = _verb(options.verb).run(options)

@@ -180,7 +180,7 @@ def explain(timing: Timing) -> list[str]:
         ("authority", f"{t.authority:g} s", f"< silence ({t.silence:g} s)"),
         ("lease", f"{t.lease:g} s", f"renewed every {t.renewal:g} s; <= lease / 5"),
         ("margin", f"{t.margin:g} s", f">= 2 * {CLOCK_RATE_ERROR:g} * lease"),
-        ("grace", f"{t.grace:g} s", "strict roles begin to stop so long before the lease ends"),
+        ("grace", f"{t.grace:g} s", "a strict role stops so long before its lease ends"),
         ("hand-over", f"<= {t.longest_handover:g} s", "silence + stand + vote + renewal + trip"),
         ("", f"<= {t.lease - t.grace:g} s", "lease - grace, so that holders ride through it"),
         ("node killed, available", f"{t.round_trip:g} s", "its port refuses: one round trip"),
@@ -190,6 +190,6 @@ def explain(timing: Timing) -> list[str]:
          "silence + stand + vote"),
         ("outage ridden out, strict", f"{t.lease - t.grace - t.renewal:g} s",
          "lease - grace - renewal"),
-        ("heal", f"<= {t.heal:g} s", "one redial, one dial, one round trip"),
+        ("heal", f"<= {t.heal:.2g} s", "one redial, one dial, one round trip"),
     ]  # fmt: skip
     return [f"{name:<28}{value:<16}{why}".rstrip() for name, value, why in rows]

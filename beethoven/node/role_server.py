@@ -20,6 +20,7 @@ from beethoven.node.role_server_state import (
     role_status,
 )
 from beethoven.node.settings import RoleSettings
+from beethoven.runtime.exit_signals import Down
 from beethoven.runtime.reference import call, cast
 from beethoven.runtime.role import Caller, Role
 from beethoven.supervision.listing import ChildEntry
@@ -52,18 +53,26 @@ class RoleServer(Role):
         self._wanted = {role.name: child_spec(role) for role in args.roles}
         self._is_supervised = True
         self._is_starting = False
+        self._timer = 0
+        self._has_monitor = False
         self._last_look: dict[str, ChildEntry] | None = None
         self.continue_with("look")
 
     def handle_continue(self, argument: Any) -> None:
         self._look()
-        self.send_after(_SHORT_INTERVAL if self._is_starting else _INTERVAL, "look")
+        self.cancel_timer(self._timer)
+        self._timer = self.send_after(_SHORT_INTERVAL if self._is_starting else _INTERVAL, "look")
 
     def handle_info(self, message: Any) -> None:
-        if message == "look":
-            self.continue_with("look")
-        else:
-            super().handle_info(message)
+        match message:
+            case "look":
+                self.continue_with("look")
+            case Down():
+                # The role supervisor has ended, and its roles with it.
+                self._has_monitor = False
+                self.continue_with("look")
+            case _:
+                super().handle_info(message)
 
     def handle_call(self, request: Any, caller: Caller) -> Any:
         match request:
@@ -85,8 +94,12 @@ class RoleServer(Role):
             if self._is_supervised:
                 log.warning("role_supervisor_missing", reason=error)
             self._is_supervised = False
+            self._is_starting = True
             return None
         self._is_supervised = True
+        if not self._has_monitor:
+            self._has_monitor = True
+            self.monitor(ROLE_SUPERVISOR)
         return list(children)
 
     def _look(self) -> None:

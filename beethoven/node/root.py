@@ -8,7 +8,6 @@ its loop.
 import faulthandler
 import os
 import secrets
-import sys
 from typing import Final
 
 from beethoven import clock
@@ -31,6 +30,8 @@ from beethoven.supervision.supervisor_state import SupervisorState
 
 log = get_log("root")
 
+_STDOUT: Final = 1
+_STDERR: Final = 2
 _FAREWELL: Final = 2.0
 
 
@@ -46,11 +47,11 @@ def run_node(settings: NodeSettings) -> int:
         AlreadyRunning: A node of that name runs.
     """
     with claimed(settings.name) as claim, Signals() as signals:
-        faulthandler.enable(_descriptor(2))
+        faulthandler.enable(_STDERR)
         kernel.allow_many_descriptors()
         kernel.adopt_orphans()
         owner.connect_fork_server()[1].close()
-        collector = LogCollector(here.folder, settings.logging, _descriptor(1))
+        collector = LogCollector(here.folder, settings.logging, _STDOUT)
         try:
             signals.dump_to(collector.begin("root"))
             here.context = {"log": collector.context(), "node": settings.name}
@@ -100,9 +101,3 @@ def _become_process() -> Process:
     listener = listen(names.socket_path(here.folder, identity))
     names.register(here.folder, ROOT, identity, ref.pid)
     return Process(ref, parent=None, linked=False, control=None, listener=listener)
-
-
-def _descriptor(number: int) -> int:
-    """Return a standard stream's descriptor; where the program was started without, nowhere's."""
-    stream = {1: sys.stdout, 2: sys.stderr}[number]
-    return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC) if stream is None else stream.fileno()

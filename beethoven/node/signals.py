@@ -8,7 +8,6 @@ So signals that come before the loop runs are not lost. docs/operations.md lists
 import faulthandler
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from typing import Final, Self
 
@@ -17,6 +16,7 @@ from beethoven.runtime.poller import Poller
 
 log = get_log("root")
 
+_STDERR: Final = 2
 _STOP: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _RESERVED: Final = (signal.SIGHUP, signal.SIGUSR2)
 _HANDLED: Final = (*_STOP, *_RESERVED, signal.SIGCHLD)
@@ -46,8 +46,7 @@ class Signals:
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
         for number in _HANDLED:
             signal.signal(number, lambda *_: None)
-        if sys.stderr is not None:
-            self.dump_to(sys.stderr.fileno())
+        self.dump_to(_STDERR)
         return self
 
     def __exit__(self, *_: object) -> None:

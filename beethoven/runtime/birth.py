@@ -220,6 +220,11 @@ def _facts(birth: Birth, *, runs_main: bool) -> dict[str, Any]:
 MARK: Final = "BEETHOVEN_PROCESS"
 
 
+def mark_of(identity: str) -> bytes:
+    """Return what is in the environment of every program that a process has started."""
+    return f"{MARK}={identity}".encode()
+
+
 def new_interpreter(call: str) -> tuple[list[str], int]:
     """
     Return the command of a fresh interpreter that makes `call`, and a descriptor it must inherit.

@@ -38,6 +38,8 @@ from beethoven.runtime.poller import Poller
 from beethoven.runtime.unixsocket import close_quietly, peer
 
 _KEPT_DEATHS: Final = 4096
+# When to look again at a process of which it cannot be told yet whose it is, in seconds.
+_LOOK_AGAIN: Final = 0.002
 _INT_SIZE: Final = array.array("i").itemsize
 
 
@@ -61,6 +63,7 @@ class ForkServer:
         self._memory_kills = kernel.out_of_memory_kills()
         self._preloads: list[birth.Preload] = []
         self._is_done = False
+        self._is_unsure = False
 
     def run(self) -> None:
         """Serve until the owner is gone and every process with it."""
@@ -76,6 +79,8 @@ class ForkServer:
             busy = self._poller.poll(self._patience())
             self._perform(self._state.due(now=clock.monotonic()))
             self._reap()
+            if self._is_unsure:
+                self._settle()
             if not busy and self._preloads:
                 self._preload(self._preloads.pop(0))
         self._end_strays()
@@ -86,7 +91,10 @@ class ForkServer:
         if self._preloads:
             return 0
         deadline = self._state.next_deadline()
-        return None if deadline is None else deadline - clock.monotonic()
+        patience = None if deadline is None else deadline - clock.monotonic()
+        if self._is_unsure:
+            return _LOOK_AGAIN if patience is None else min(_LOOK_AGAIN, patience)
+        return patience
 
     def _lose_owner(self) -> None:
         self._poller.unregister(self._owner)
@@ -213,6 +221,7 @@ class ForkServer:
     def _settle(self) -> None:
         alive = {life.pid for life in self._state.lives.values() if not life.has_ended}
         strangers = kernel.own_children() - alive
+        self._is_unsure = False
         with_strays = {
             life.identity
             for life in self._state.ended_lives()
@@ -221,16 +230,17 @@ class ForkServer:
         self._perform(self._state.settle(with_strays))
 
     def _kill_strays(self, life: Life, strangers: frozenset[int]) -> bool:
+        """Kill what a dead process left behind. Return whether anything of it may still run."""
         mark = f"{birth.MARK}={life.identity}".encode()
         inode = self._marks[life.identity][1]
-        found = [
-            pid
-            for pid in strangers
-            if kernel.descends_from(pid, session=life.pid, mark=mark, inode=inode)
-        ]
-        for pid in found:
-            os.kill(pid, signal.SIGKILL)
-        return bool(found)
+        may_run = False
+        for pid in strangers:
+            is_stray = kernel.descends_from(pid, session=life.pid, mark=mark, inode=inode)
+            if is_stray:
+                os.kill(pid, signal.SIGKILL)
+            may_run = may_run or is_stray is not False
+            self._is_unsure = self._is_unsure or is_stray is None
+        return may_run
 
     def _end_strays(self) -> None:
         while strangers := kernel.own_children():

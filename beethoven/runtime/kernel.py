@@ -54,18 +54,30 @@ def own_children() -> frozenset[int]:
     return frozenset()
 
 
-def kill_session(session: int) -> None:
+def kill_strays(session: int, mark: bytes) -> None:
     """
-    Kill what is left of a session, but for this process.
+    Kill what a process of the tree has started itself, but not that process.
 
-    For where no fork server lives that would have adopted it.
+    For where no fork server lives that would have adopted it; those of the tree are left alone.
+
+    Args:
+        session: The session of the process, which is its number.
+        mark: What is in the environment of every program that it has started.
     """
     with contextlib.suppress(OSError):
         for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and (pid := int(entry.name)) != os.getpid():
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    if os.getsid(pid) == session:
+            pid = int(entry.name) if entry.name.isdigit() else 0
+            if pid and pid not in {session, os.getpid()}:
+                with contextlib.suppress(OSError):
+                    if os.getsid(pid) == session or _is_marked(entry, mark):
                         os.kill(pid, signal.SIGKILL)
+
+
+def _is_marked(process: Path, mark: bytes) -> bool:
+    if mark not in (process / "environ").read_bytes().split(b"\0"):
+        return False
+    # Fork servers inherit an environment like other programs; their children are copies of them.
+    return b"beethoven.runtime." not in (process / "cmdline").read_bytes()
 
 
 def socket_inode(descriptor: int) -> int:
@@ -73,18 +85,26 @@ def socket_inode(descriptor: int) -> int:
     return os.fstat(descriptor).st_ino
 
 
-def descends_from(pid: int, *, session: int, mark: bytes, inode: int) -> bool:
+def descends_from(pid: int, *, session: int, mark: bytes, inode: int) -> bool | None:
     """
     Whether a process was started, directly or not, by one that has died.
 
     A child of that process is told by its session unless it left it; then by the mark in its
     environment if it has executed a program, else by the socket it inherited.
+
+    Returns:
+        None if that cannot be told yet, for the process is just ending, or executing a program.
     """
+    process = Path(f"/proc/{pid}")
     with contextlib.suppress(OSError):
         if os.getsid(pid) == session:
             return True
-        if mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+        environment = (process / "environ").read_bytes()
+        if mark in environment.split(b"\0"):
             return True
         holds = f"socket:[{inode}]"
-        return any(str(entry.readlink()) == holds for entry in Path(f"/proc/{pid}/fd").iterdir())
+        if any(str(entry.readlink()) == holds for entry in (process / "fd").iterdir()):
+            return True
+        # It loses its memory before its files when it ends, and its files first when it executes.
+        return None if not environment and not (process / "cmdline").read_bytes() else False
     return False

@@ -241,7 +241,7 @@ class Child:
     def _on_pidfd(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.ref.pid, signal.SIGKILL)
-        kernel.kill_session(self.ref.pid)
+        kernel.kill_strays(self.ref.pid, birth.mark_of(self.ref.identity))
         self._finish(_LOST)
 
     def _on_control_until_blocked(self) -> None:

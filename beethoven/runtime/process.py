@@ -118,7 +118,7 @@ class Process:
                 self._is_orphaned = True
                 self._hear(KILLED, is_orphaned=True)
                 threading.Event().wait(ORPHAN_GRACE)
-                kernel.kill_session(os.getpid())
+                kernel.kill_strays(os.getpid(), birth.mark_of(self.ref.identity))
                 os.killpg(0, signal.SIGKILL)
 
     def _hear(self, reason: ExitReason, *, is_orphaned: bool) -> None:
@@ -287,7 +287,7 @@ class Process:
         farewell(self, reason)
         if self._is_orphaned:
             # The fork server may be gone too, and nobody else will look for what was started here.
-            kernel.kill_session(os.getpid())
+            kernel.kill_strays(os.getpid(), birth.mark_of(self.ref.identity))
         os._exit(0 if not reason.is_abnormal else 1)
 
     def forget_name(self) -> None:

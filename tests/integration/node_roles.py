@@ -55,11 +55,14 @@ class Obedient(Role):
                 return sys.stdout.write("\n".join([*lines, ""]))
             case ("write", text):
                 return os.write(1, bytes(text, "latin-1"))
-            case ("fill", int(size)):
-                return os.write(1, b"x" * size + b"\n")
             case ("stop", reason):
                 raise Stop(reason, reply="stopping")
         return f"got {request!r}"
+
+    def handle_cast(self, request: Any) -> None:
+        match request:
+            case ("fill", int(size)):
+                os.write(1, b"x" * size + b"\n")
 
     def terminate(self, reason: ExitReason) -> None:
         match self.args:

@@ -244,13 +244,16 @@ def test_a_plain_fork_of_the_program_neither_keeps_roles_alive_nor_disturbs_them
             sys.stdin.readline()
     """
     with program(source, tmp_path) as running:
-        word, role, lasting = running.line().split()
-        assert word == "alive"
+        word, *pids = running.line().split()
+        role, lasting = (psutil.Process(int(pid)) for pid in pids)
         (server,) = fork_servers()
-        running.kill()
-        gone_soon([psutil.Process(int(role)), server])
-        assert is_running(int(lasting))
-        os.kill(int(lasting), signal.SIGKILL)
+        try:
+            assert word == "alive"
+            running.kill()
+            gone_soon([role, server])
+            assert is_running(lasting.pid)
+        finally:
+            lasting.kill()
 
 
 def test_a_fork_of_the_program_starts_a_tree_of_its_own(tmp_path):

@@ -1,0 +1,20 @@
+"""The smoke of `scripts/chaos`: every process of a node killed twice, the root included."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
+
+
+def test_a_node_survives_the_death_of_each_of_its_processes():
+    command = [sys.executable, "scripts/chaos.py", "--smoke", "--seed", "7"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.stdout, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["violations"] == [], done.stderr
+    assert done.returncode == 0
+    assert set(summary["kills"].values()) == {2}
+    assert len(summary["kills"]) == 9
