@@ -28,6 +28,7 @@ same code.
 from dataclasses import replace
 
 from beethoven.cluster.explanation import explain
+from beethoven.cluster.member import Member
 from beethoven.cluster.role_spec import Candidate
 from beethoven.engine.assigner import Assigner, Inputs, Outcome
 from beethoven.engine.authority import Authority
@@ -50,7 +51,16 @@ from beethoven.engine.events import (
     Ticked,
 )
 from beethoven.engine.settings import CoordinatorSettings
-from beethoven.engine.table import NO_EPOCH, NO_STAMP, Epoch, Member, Report, Stamp, Table
+from beethoven.engine.table import (
+    NO_EPOCH,
+    NO_STAMP,
+    Epoch,
+    Report,
+    Seniority,
+    Stamp,
+    Table,
+    seniority,
+)
 from beethoven.engine.view import View
 
 
@@ -134,10 +144,10 @@ class CoordinatorState:
         return self._own is not None
 
     @property
-    def coordinator(self) -> Member:
+    def coordinator(self) -> Seniority:
         """The node that decides, as far as this one knows."""
         elder = self._view.elder_elsewhere(now=self._now)
-        return elder if elder is not None else self._view.eldest
+        return elder if elder is not None else seniority(self._view.eldest)
 
     @property
     def adopted(self) -> Stamp:
@@ -332,8 +342,8 @@ class CoordinatorState:
             self._sent[node_id] = self._now
             self._effects.append(SendTable(node_id, self.table))
 
-    def _own_state(self) -> tuple[Stamp, Member, bool]:
-        return self._adopted, self._view.eldest, self._is_draining
+    def _own_state(self) -> tuple[Stamp, Seniority, bool]:
+        return self._adopted, seniority(self._view.eldest), self._is_draining
 
     def _report_anew(self) -> None:
         if self._own_state() != self._told:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from beethoven.engine.table import Member, Report, Table
+from beethoven.cluster.member import Member
+from beethoven.engine.table import Report, Table
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from beethoven.cluster.member import Member
 from beethoven.cluster.role_spec import RoleSpec
 
 
@@ -25,24 +26,16 @@ NO_EPOCH: Final = Epoch(0, "")
 NO_STAMP: Final = Stamp(NO_EPOCH, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """
-    A node as seen by another.
+class Seniority(NamedTuple):
+    """Who is older: the lower, the older."""
 
-    Attributes:
-        node_id: New with every boot.
-        name: What people call it.
-        incarnation: Tells who is older: the lower, the older.
-    """
-
-    node_id: str
-    name: str
     incarnation: int
+    node_id: str
 
-    @property
-    def seniority(self) -> tuple[int, str]:
-        return self.incarnation, self.node_id
+
+def seniority(member: Member) -> Seniority:
+    """Return the rank of a member: the first of all leads."""
+    return Seniority(member.incarnation, member.node_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +132,6 @@ class Report:
         held: The roles of which it has a process in any state, also starting and stopping.
         finished: The roles that ended for good there, as they were meant to.
         failing: The roles that fail there, and for how many seconds more they are not tried.
-        labels: What roles may require or prefer.
-        zone: Where it stands.
         load: How busy it is, >= 0.
         is_draining: Whether it is to be left without roles.
         stamp: The table that it follows.
@@ -154,12 +145,10 @@ class Report:
     held: frozenset[str] = frozenset()
     finished: frozenset[str] = frozenset()
     failing: Mapping[str, float] = field(default_factory=dict)
-    labels: frozenset[str] = frozenset()
-    zone: str = ""
     load: float = 0.0
     is_draining: bool = False
     stamp: Stamp = NO_STAMP
-    eldest: Member | None = None
+    eldest: Seniority | None = None
 
     def has_settled(self, role: str) -> bool:
         """Return whether a role does all that it should there."""

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from beethoven.cluster.member import Member
 from beethoven.cluster.role_spec import Candidate
-from beethoven.engine.table import Member, Report
+from beethoven.engine.table import Report, Seniority, seniority
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +75,12 @@ class View:
 
     @property
     def eldest(self) -> Member:
-        return min(self.members.values(), key=lambda member: member.seniority)
+        return min(self.members.values(), key=seniority)
 
     @property
     def words(self) -> list[tuple[str, Report]]:
         """The reports of all members, the eldest's first."""
-        eldest_first = sorted(self.members.values(), key=lambda member: member.seniority)
+        eldest_first = sorted(self.members.values(), key=seniority)
         heard = self._heard
         return [
             (member.node_id, heard[member.node_id].report)
@@ -99,23 +100,23 @@ class View:
             if each not in self._heard and now - self._joined[each] < self._patience
         ]
 
-    def elder_elsewhere(self, *, now: float) -> Member | None:
+    def elder_elsewhere(self, *, now: float) -> Seniority | None:
         """
         Return a node older than all members that a member can reach, though this node cannot.
 
         If only this node's own way to the oldest is cut, it had better not lead as well. For a
         while after the oldest has gone the others may just not have noticed.
         """
-        oldest: Member | None = None
+        oldest = mine = seniority(self.eldest)
         for node_id, heard in self.heard.items():
             elder = heard.report.eldest
             if elder is None or node_id == self.me.node_id or elder.node_id in self.members:
                 continue
-            if now - self._departed.get(elder.node_id, now - self._patience) < self._patience:
+            departed = self._departed.get(elder.node_id)
+            if departed is not None and now - departed < self._patience:
                 continue
-            if elder.seniority < (oldest or self.eldest).seniority:
-                oldest = elder
-        return oldest
+            oldest = min(oldest, elder)
+        return oldest if oldest < mine else None
 
     def candidates(self) -> tuple[Candidate, ...]:
         """Return the members that have spoken as places for roles."""
@@ -124,8 +125,8 @@ class View:
                 node_id=node_id,
                 roles=frozenset(heard.report.roles),
                 unable=heard.report.unable,
-                labels=heard.report.labels,
-                zone=heard.report.zone,
+                labels=self.members[node_id].labels,
+                zone=self.members[node_id].zone,
                 load=heard.report.load,
                 is_draining=heard.report.is_draining,
             )

@@ -117,6 +117,11 @@ class ForkServer:
 
     def give_birth(self, request: birth.Request, control: int, parent: "_Connection") -> None:
         """Fork a process that lives on `control`."""
+        if not self._state.can_bear(request.parent, request.identity):
+            # The request outlived who sent it. Its child would be nobody's, and nobody would wait
+            # for its end before the successor of its parent begins.
+            parent.close()
+            return
         self._marks[request.identity] = (request.name, kernel.socket_inode(control))
         try:
             pid = os.fork()

@@ -64,6 +64,20 @@ class ForkServerState:
     lives: dict[str, Life] = field(default_factory=dict)
     is_finishing: bool = False
 
+    def can_bear(self, parent: str, identity: str) -> bool:
+        """
+        Whether the process that asks for a birth still lives.
+
+        Args:
+            parent: Its identity; empty for the program that owns the tree.
+            identity: That of the child, which begins with the number of this fork server. Of a
+                parent that another fork server gave birth to nothing is known here.
+        """
+        if parent.partition("-")[0] != identity.partition("-")[0]:
+            return True
+        life = self.lives.get(parent)
+        return life is not None and not life.has_ended
+
     def born(self, identity: str, pid: int, *, parent: str, linked: bool) -> None:
         """Note a birth. `parent` is empty for a child of the program that owns the tree."""
         self.lives[identity] = Life(identity, pid, parent, linked)

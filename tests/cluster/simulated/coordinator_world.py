@@ -7,8 +7,11 @@ whom it can reach. A link keeps its order, as TCP does, and loses what is under 
 
 import heapq
 from collections.abc import Callable, Iterable
+from functools import partial
 from random import Random
 
+from beethoven.cluster.addresses import Address
+from beethoven.cluster.member import Member
 from beethoven.cluster.role_spec import RoleSpec
 from beethoven.engine.authority import Authority
 from beethoven.engine.coordinator_state import CoordinatorState
@@ -28,8 +31,9 @@ from beethoven.engine.events import (
     Ticked,
 )
 from beethoven.engine.settings import CoordinatorSettings
-from beethoven.engine.table import Member, Report, Table
+from beethoven.engine.table import Report, Table
 
+ADDRESS = Address("127.0.0.1", 33000)  # nothing here depends on it
 TICK = 0.5
 SEARCH = 0.7
 REPORT_EVERY = 4.0
@@ -44,20 +48,21 @@ class Process:
 
 class SimulatedNode:
     def __init__(self, world: "World", name: str, specs: Iterable[RoleSpec], **about) -> None:
-        self.world, self.name, self.about = world, name, about
+        self.world, self.name = world, name
         boots = world.boots = world.boots + 1
         self.id = f"{name}-{boots}"
-        self.member = Member(self.id, name, boots)
+        self.reported_at = 0.0
+        self.member = Member(self.id, name, ADDRESS, about.pop("incarnation", boots), **about)
         self.specs = {spec.name: spec for spec in specs}
         self.state = CoordinatorState(self.member, world.settings, world.authority)
         self.is_up, self.is_released = True, False
         self.is_draining = False
         self.processes: dict[str, Process] = {}
         self.wanted: set[str] = set()
+        self.starts: list[tuple[float, str]] = []
         self.failing: dict[str, float] = {}
         self.sequence = 0
         self.known: set[str] = set()
-        self.trace: list[tuple[float, Table]] = []
         self.notes: list[Note] = []
 
     def boot(self) -> None:
@@ -125,7 +130,6 @@ class SimulatedNode:
             running={r: now - p.since for r, p in self.processes.items() if p.state == "running"},
             held=frozenset(self.processes),
             failing={role: until - now for role, until in self.failing.items()},
-            **self.about,
         )
         self.last_report, self.reported_at = self.state.complete(report), now
         for node in self.peers():
@@ -138,13 +142,14 @@ class SimulatedNode:
         for role, process in list(self.processes.items()):
             if role not in self.wanted and process.state != "stopping":
                 process.state = "stopping"
-                self.world.after(random.uniform(0, 0.8), lambda r=role: self.stopped(r))
+                self.world.after(random.uniform(0, 0.8), partial(self.stopped, role))
                 changed = True
         for role in sorted(self.wanted):
             if role not in self.processes and self.failing.get(role, 0) <= now:
                 process = self.processes[role] = Process()
+                self.starts.append((now, role))
                 delay = random.uniform(0.05, 1.0)
-                self.world.after(delay, lambda r=role, p=process: self.started(r, p))
+                self.world.after(delay, partial(self.started, role, process))
                 changed = True
         if changed:
             self.world.after(0, self.report)
@@ -285,7 +290,7 @@ class World:
             for node in self.up()
             if spec.name in node.specs
             and not node.is_draining
-            and spec.requires <= node.about.get("labels", frozenset())
+            and spec.requires <= node.member.labels
         ]
 
     def wrongs(self, specs: Iterable[RoleSpec]) -> list[str]:

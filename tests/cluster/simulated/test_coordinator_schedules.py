@@ -5,7 +5,10 @@ A failing schedule names its seed; `BEETHOVEN_SEED=n pytest -k schedule` replays
 """
 
 import os
-from dataclasses import replace
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -21,11 +24,11 @@ SPECS = (
     RoleSpec("picky", instances=1, digest="1", requires=frozenset({"gpu"})),
 )
 
-# From the end of the last fault until everything is right (I3, I6), in seconds: what the node
-# learns late (1), disbelief (2.5), patience (2.5), a lost message (1 to 4), stop (0.8), start (1).
-BOUND = 12.0
-SCHEDULES = 300
-CHUNK = 30
+# From the end of the last fault until everything is right (I3, I6), in seconds: a restart that is
+# under way (3), what a node learns late (1), patience (2.5), stop and start of a role (1.8).
+BOUND = 8.0
+SCHEDULES = 200
+CHUNK = 20
 
 
 def specs_of(world: World) -> tuple[RoleSpec, ...]:
@@ -44,15 +47,17 @@ def fault(world: World) -> None:
     """Let one thing go wrong."""
     random, up = world.random, world.up()
     match random.choice(
-        ("crash", "restart", "islands", "islands", "islands", "link", "link", "heal")
-        + ("join", "drain", "role", "flaky", "all")
+        (
+            *("crash", "restart", "islands", "islands", "islands", "link", "link", "heal"),
+            *("join", "drain", "role", "flaky", "all"),
+        )
     ):
         case "crash" if len(up) > 1:
             world.crash(random.choice(up))
         case "restart" if up:
             node = random.choice(up)
             world.crash(node)
-            world.after(random.uniform(0.2, 3), lambda: boot(world, node.name))
+            world.after(random.uniform(0.2, 3), partial(boot, world, node.name))
         case "islands":
             groups: list[list[SimulatedNode]] = [[], [], []]
             for node in up:
@@ -74,7 +79,7 @@ def fault(world: World) -> None:
         case "all" if random.random() < 0.3:
             for node in up:
                 world.crash(node)
-                world.after(random.uniform(0.2, 0.6), lambda name=node.name: boot(world, name))
+                world.after(random.uniform(0.2, 0.6), partial(boot, world, node.name))
 
 
 def play(seed: int) -> tuple[World, float]:
@@ -83,7 +88,7 @@ def play(seed: int) -> tuple[World, float]:
     world = World(seed, loss=0.05 if seed % 3 == 0 else 0.0, settings=calm)
     world.detection = world.random.choice((0.05, 0.3, 1.0))
     for index in range(world.random.randint(1, 5)):
-        world.after(world.random.uniform(0, 1), lambda index=index: boot(world, f"n{index}"))
+        world.after(world.random.uniform(0, 1), partial(boot, world, f"n{index}"))
     world.run(world.random.uniform(1, 8))
     for _ in range(world.random.randint(1, 8)):
         fault(world)
@@ -102,23 +107,49 @@ def play(seed: int) -> tuple[World, float]:
     return world, wrong_at[0] - healed
 
 
-def seeds() -> list[int]:
-    chosen = os.environ.get("BEETHOVEN_SEED")
-    return [int(chosen)] if chosen else list(range(SCHEDULES))
+CHOSEN = os.environ.get("BEETHOVEN_SEED")
+FIRSTS = [int(CHOSEN)] if CHOSEN else range(0, SCHEDULES, CHUNK)
 
 
-@pytest.mark.parametrize("first", seeds()[::CHUNK])
-def test_every_schedule_ends_with_the_right_counts_and_one_coordinator(first: int) -> None:
+@pytest.mark.parametrize("first", FIRSTS)
+def test_every_schedule_ends_with_the_right_counts_and_one_coordinator(
+    first: int, record_property: Callable[[str, object], None]
+) -> None:
     """I1 with every table; I3 and I6 within the bound after the last fault; drained nodes go."""
     worst = 0.0
-    chunk = [first] if "BEETHOVEN_SEED" in os.environ else range(first, first + CHUNK)
-    for seed in chunk:
+    for seed in [first] if CHOSEN else range(first, first + CHUNK):
         try:
             world, seconds = play(seed)
             assert not world.wrongs(SPECS)
             assert seconds <= BOUND, f"right only after {seconds:.1f} s"
             assert not [node.name for node in world.up() if node.is_draining], "not released"
-        except AssertionError as failure:
-            raise AssertionError(f"seed {seed}: {failure}") from failure
+        except Exception as failure:
+            raise AssertionError(f"BEETHOVEN_SEED={seed}: {failure}") from failure
         worst = max(worst, seconds)
-    print(f"seeds from {first}: right after at most {worst:.1f} s, bound {BOUND} s")
+    record_property("right_after_at_most", worst)
+
+
+def test_the_same_seed_gives_the_same_tables() -> None:
+    """I7."""
+    assert play(7)[0].published_tables == play(7)[0].published_tables
+
+
+@pytest.mark.process
+def test_the_same_inputs_give_the_same_tables_whatever_python_hashes() -> None:
+    """I7: on another machine strings hash differently, and sets have another order."""
+    code = (
+        "from tests.cluster.simulated.test_coordinator_schedules import play\n"
+        "for at, node, table in play(11)[0].published_tables + play(107)[0].published_tables:\n"
+        "    print(at, node, table.stamp, table.places, sorted(table.members))"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(outputs) == 1
+    assert outputs.pop()

@@ -1,0 +1,249 @@
+"""What a configuration file says becomes settings."""
+
+import signal
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from beethoven.errors import ConfigError
+from beethoven.log import LogFormat, LogLevel
+from beethoven.node.config import parse_settings, read_settings
+from beethoven.node.durations import seconds_of
+from beethoven.node.interpolation import NotInterpolated, interpolate
+from beethoven.node.settings import LogSettings, NodeSettings, RoleSettings
+from beethoven.vocabulary import Restart
+
+ROLE = '[roles.x]\nmodule = "a:B"\n'
+
+
+def parsed(source, environ=None, *, name="app.toml", folder=Path("/srv")):
+    return parse_settings(dedent(source), folder / name, environ or {})
+
+
+def role(lines, environ=None):
+    [found] = parsed(f"{ROLE}{dedent(lines)}", environ).roles
+    return found
+
+
+def test_an_empty_file_gives_the_defaults():
+    assert parsed("") == NodeSettings(Path("/srv/app.toml"))
+
+
+def test_every_key_is_read(tmp_path):
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "app.toml").write_text(
+        dedent(
+            """\
+            [beethoven]
+            name = "n-1.x"
+            cluster_net = "10.1.2.0"
+            cluster_net_mask = 24
+            listener_port = 1
+            use_az_net = true
+            [logging]
+            level = "debug"
+            format = "json"
+            [roles.one]
+            module = "a.b:C.D"
+            args = [1, { x = 2.5 }]
+            instances = 3
+            restart = "transient"
+            shutdown = "1.5s"
+            max_restarts = 0
+            max_seconds = "2m"
+            start_timeout = "500ms"
+            environment = { A = "b" }
+            working_directory = "inside"
+            [roles.two]
+            command = ["sh", "-c", "x"]
+            stop_signal = "SIGINT"
+            shutdown = "infinity"
+            """
+        ),
+        "utf-8",
+    )
+    environ = {"PATH": "/usr/bin:/bin"}
+    settings = read_settings(tmp_path / "app.toml", environ)
+    assert settings == NodeSettings(
+        tmp_path / "app.toml",
+        name="n-1.x",
+        cluster_net="10.1.2.0",
+        cluster_net_mask=24,
+        listener_port=1,
+        use_az_net=True,
+        logging=LogSettings(LogLevel.DEBUG, LogFormat.JSON),
+        roles=(
+            RoleSettings(
+                "one",
+                module="a.b:C.D",
+                args=[1, {"x": 2.5}],
+                instances=3,
+                restart=Restart.TRANSIENT,
+                shutdown=1.5,
+                max_restarts=0,
+                max_seconds=120.0,
+                start_timeout=0.5,
+                environment={"A": "b"},
+                working_directory=tmp_path / "inside",
+            ),
+            RoleSettings(
+                "two",
+                command=("sh", "-c", "x"),
+                stop_signal=signal.SIGINT,
+                shutdown="infinity",
+            ),
+        ),
+    )
+    assert [each.place for each in settings.roles] == [
+        f"{tmp_path}/app.toml:11: roles.one.module",
+        f"{tmp_path}/app.toml:22: roles.two.command",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "net", "mask", "has_note"),
+    [
+        ("", "127.0.0.0", 29, False),
+        ('cluster_net_mask = "30"', "127.0.0.0", 30, False),
+        ('cluster_net = "10.0.0.0/8"', "10.0.0.0", 8, False),
+        ('cluster_net = "10.0.0.0/8"\ncluster_net_mask = 8', "10.0.0.0", 8, False),
+        ('cluster_net = "10.0.0.5"\ncluster_net_mask = 24', "10.0.0.0", 24, True),
+        ('cluster_net = "fd00::1/64"', "fd00::", 64, True),
+        ('cluster_net = "fd00::"\ncluster_net_mask = 120', "fd00::", 120, False),
+    ],
+)
+def test_a_network_may_be_written_in_several_ways(lines, net, mask, has_note):
+    settings = parsed(f"[beethoven]\n{lines}")
+    assert (settings.cluster_net, settings.cluster_net_mask) == (net, mask)
+    assert bool(settings.notes) == has_note
+
+
+def test_a_network_that_is_read_in_another_way_is_noted():
+    [note] = parsed('[beethoven]\ncluster_net = "10.0.0.5/24"').notes
+    assert note == (
+        "/srv/app.toml:2: beethoven.cluster_net: "
+        "10.0.0.5/24 is inside 10.0.0.0/24, which is searched"
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        (5, 5),
+        (0.5, 0.5),
+        ("1.5s", 1.5),
+        ("500ms", 0.5),
+        ("2 m", 120),
+        ("1h", 3600),
+        ("0s", 0),
+        (True, None),
+        ("5", None),
+        ("1d", None),
+        ("-1s", None),
+        ([], None),
+    ],
+)
+def test_durations_are_numbers_or_texts_with_units(written, seconds):
+    assert seconds_of(written) == seconds
+
+
+ENVIRON = {"HOME": "/home/me", "EMPTY": ""}
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("${HOME}/x", "/home/me/x"),
+        ("$HOME $ $1 {HOME}", "$HOME $ $1 {HOME}"),
+        ("$${HOME} costs $$5", "${HOME} costs $5"),
+        ("${NONE:-here}", "here"),
+        ("${EMPTY:-here}", "here"),
+        ("${EMPTY}", ""),
+        ("${NONE:-}", ""),
+        ("${HOME:?gone}${HOME:-x}", "/home/me/home/me"),
+    ],
+)
+def test_variables_stand_for_their_values(written, text):
+    assert interpolate(written, ENVIRON) == text
+
+
+@pytest.mark.parametrize(
+    ("written", "message", "fix"),
+    [
+        ("${NONE}", "the variable NONE is not set", "set it, or give a default: ${NONE:-default}"),
+        ("${NONE:?say so}", "the variable NONE is not set: say so", None),
+        (
+            "${HOME",
+            'expected ${NAME}, ${NAME:-default} or ${NAME:?message}, got: "${HOME"',
+            "a dollar sign that stands for itself is written $$",
+        ),
+        (
+            "${1}",
+            'expected ${NAME}, ${NAME:-default} or ${NAME:?message}, got: "${1}"',
+            "a dollar sign that stands for itself is written $$",
+        ),
+    ],
+)
+def test_a_variable_that_is_missing_or_malformed_is_told(written, message, fix):
+    with pytest.raises(NotInterpolated) as caught:
+        interpolate(written, ENVIRON)
+    assert (str(caught.value), caught.value.fix) == (message, fix)
+
+
+def test_variables_are_seen_in_every_string_but_in_no_key():
+    found = role('args = { "${HOME}" = ["${HOME}", 1, { a = "${HOME}" }] }', ENVIRON)
+    assert found.args == {"${HOME}": ["/home/me", 1, {"a": "/home/me"}]}
+
+
+OVERRIDES = {
+    "BEETHOVEN_NAME": ("name", "n$HOME".lower().replace("$", "-"), None),
+    "BEETHOVEN_CLUSTER_NET": ("cluster_net", "10.0.0.0", None),
+    "BEETHOVEN_CLUSTER_NET_MASK": ("cluster_net_mask", "30", 30),
+    "BEETHOVEN_LISTENER_PORT": ("listener_port", "7", 7),
+    "BEETHOVEN_USE_AZ_NET": ("use_az_net", "1", True),
+}
+
+
+@pytest.mark.parametrize(("variable", "expected"), OVERRIDES.items(), ids=OVERRIDES)
+def test_a_variable_counts_more_than_the_file(variable, expected):
+    key, written, value = expected
+    source = '[beethoven]\nname = "file"\nlistener_port = 1\nuse_az_net = false\n'
+    assert getattr(parsed(source, {variable: written}), key) == (value or written)
+    assert parsed(source, {variable: ""}) == parsed(source)
+
+
+def test_nested_variables_and_strangers():
+    environ = {
+        "BEETHOVEN_LOGGING__LEVEL": "error",
+        "BEETHOVEN_LOGGING__FORMAT": "json",
+        "BEETHOVEN_PROCESS": "strange",
+    }
+    assert parsed("", environ).logging == LogSettings(LogLevel.ERROR, LogFormat.JSON)
+
+
+def test_a_whole_network_from_the_environment_replaces_both_keys():
+    source = '[beethoven]\ncluster_net = "10.0.0.0"\ncluster_net_mask = 8'
+    settings = parsed(source, {"BEETHOVEN_CLUSTER_NET": "10.1.0.0/16"})
+    assert (settings.cluster_net, settings.cluster_net_mask) == ("10.1.0.0", 16)
+
+
+def test_a_variable_is_not_interpolated_again():
+    with pytest.raises(ConfigError, match=r'^BEETHOVEN_NAME: .* got: "\$\{HOME\}"'):
+        parsed("", {"BEETHOVEN_NAME": "${HOME}", "HOME": "x"})
+
+
+def test_in_pyproject_the_tables_are_those_of_the_tool():
+    source = '[tool.beethoven.beethoven]\nname = "n"\n[tool.beethoven.roles.x]\nmodule = "a:B"\n'
+    settings = parsed(source, name="pyproject.toml")
+    assert (settings.name, len(settings.roles)) == ("n", 1)
+    with pytest.raises(ConfigError, match=r"expected a table \[tool\.beethoven\]"):
+        parsed("[tool.other]", name="pyproject.toml")
+    with pytest.raises(ConfigError, match=r":2: tool\.beethoven\.rolls: unknown key, did you"):
+        parsed("[tool.beethoven]\nrolls = 1", name="pyproject.toml")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
+    path = tmp_path / "app.toml"
+    path.write_bytes(b'\xef\xbb\xbf[beethoven]\nname = "n"\n')
+    assert read_settings(path, {}).name == "n"
