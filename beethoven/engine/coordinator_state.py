@@ -90,6 +90,7 @@ class CoordinatorState:
         # Invariant: _seen >= every epoch that this node has heard of, _own included.
         self._seen = NO_EPOCH
         self._own: Epoch | None = None
+        self._reign_at = 0.0
         self._may_fill_at = 0.0
         self._avoidance = Avoidance(self._settings.avoidance)
         self._assigner = self._new_assigner()
@@ -211,7 +212,12 @@ class CoordinatorState:
             self._own = None
             self._follow()
         elif self._may_begin():
-            if self._own is None or self._own < self._seen:
+            # Two leaders that do not see each other, with followers that see both, would outbid each
+            # other with every message until one of them is told of the other.
+            is_outbid = self._own is not None and self._own < self._seen
+            if self._own is None or (
+                is_outbid and self._now - self._reign_at >= self._settings.resend
+            ):
                 self._take_over()
             if not self._is_waiting() and (self._is_dirty or self._now >= self._review_at):
                 self._decide()
@@ -249,6 +255,7 @@ class CoordinatorState:
             if self.table.stamp != NO_STAMP:
                 self._may_fill_at = self._now + self._authority.succession
         self._own = self._seen = Epoch(self._seen.counter + 1, self.me.node_id)
+        self._reign_at = self._now
         self._is_dirty = True
         members = [member.name for member in self._view.members.values()]
         self._note("coordination_taken", epoch=self._own.counter, members=members)

@@ -17,7 +17,8 @@ class CoordinatorSettings:
         settle: How long no node has come or gone when a new cluster begins.
         patience: How long the word of a member is waited for before anything is decided, and the
             word of others that a departed node is still there is not believed.
-        resend: How long a member may lag behind the table before it gets it again.
+        resend: How long a member may lag behind the table before it gets it again, and how long a
+            reign lasts before it is raised above another.
         review: How often an unfinished decision is looked at again.
         release_within: For how long an instance that was told to go is waited for.
         rebalance_after: How long no node has come or gone before instances move to even out the

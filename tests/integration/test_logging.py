@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,10 @@ def printers(count: int, lines: int, width: int) -> str:
         f'args = {{ mark = "m{number}.", count = {lines}, width = {width} }}\n'
         for number in range(count)
     )
+
+
+def has_restarted(running):
+    return running.instance("it").get("restarts") == 1
 
 
 def test_every_line_has_time_level_event_and_fields_of_its_origin(tmp_path):
@@ -141,7 +146,7 @@ def test_the_level_of_the_log_can_be_chosen(tmp_path):
     for level in ("debug", "info", "warning", "error"):
         with node(tmp_path, OBEDIENT, "--log-level", level) as running:
             os.kill(running.wait_running("it")[0], signal.SIGKILL)
-            wait_until(lambda running=running: running.instance("it").get("restarts") == 1)
+            wait_until(partial(has_restarted, running))
             running.wait_state("it", "running")
             running.stop()
             events[level] = {line.split()[1] for line in running.log().splitlines()}

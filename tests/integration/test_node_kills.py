@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,7 +82,7 @@ def test_killed_role_supervisors_take_their_roles_along_and_all_come_back(runnin
         supervisor = running.component("role_supervisor")
         gone = [*before, *program(running, number)]
         kill(supervisor)
-        wait_until(lambda gone=gone: all_gone(gone), 1.0)
+        wait_until(partial(all_gone, gone), 1.0)
         running.component("role_supervisor", but=supervisor)
         after = running.wait_running(*ROLES, "program")
         assert not set(before) & set(after)
@@ -105,7 +106,7 @@ def test_a_killed_command_role_takes_its_program_along(running):
         pids = program(running, number)
         [role] = running.wait_running("program")
         kill(role)
-        wait_until(lambda pids=pids: all_gone(pids), 1.0)
+        wait_until(partial(all_gone, pids), 1.0)
         running.wait_running("program", but=role)
 
 
@@ -166,7 +167,7 @@ def test_a_killed_root_leaves_nothing_and_a_new_run_starts_at_once(running, tmp_
         running.wait_running(*ROLES, "program")
         pids = running.kill()
         successor = Node(tmp_path / "app.toml")
-        wait_until(lambda pids=pids: all_gone(pids), 1.0)
+        wait_until(partial(all_gone, pids), 1.0)
         running.process, running.pid = successor.process, successor.pid
         wait_ready(running)
         assert running.client.status()["node"]["pid"] == successor.pid

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import textwrap
 import threading
+from functools import partial
 
 import pytest
 
@@ -75,7 +76,7 @@ def test_usr1_dumps_the_stacks_of_the_root_and_of_a_role_into_the_log(tmp_path):
         [echo] = running.wait_running("echo")
         for process, pid in (("root", running.pid), ("echo", echo)):
             os.kill(pid, signal.SIGUSR1)
-            wait_until(lambda process=process: dumped(running, process))
+            wait_until(partial(dumped, running, process))
         assert running.wait_running("echo") == [echo]
 
 
@@ -88,7 +89,7 @@ def dumped(running: NodeOfTest, process: str) -> bool:
 def test_a_signal_that_comes_during_the_start_stops_the_node(tmp_path):
     for _ in range(5):
         running = NodeOfTest(write(tmp_path, ONE_ROLE))
-        wait_until(lambda running=running: handles_term(running.pid))
+        wait_until(partial(handles_term, running.pid))
         running.signal(signal.SIGTERM)
         assert running.wait() == 0
 
