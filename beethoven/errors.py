@@ -287,7 +287,10 @@ class AlreadyRunning(NodeError):
     """A node of that name runs on this machine, under this user."""
 
     def __init__(self, *, name: str, pid: int) -> None:
-        super().__init__(f"a node named {name!r} is already running, pid {pid}")
+        # One that has just begun has not said its pid yet.
+        super().__init__(
+            f"a node named {name!r} is already running" + (f", pid {pid}" if pid else "")
+        )
         self.name = name
         self.pid = pid
 

@@ -73,6 +73,7 @@ class Node:
         *options: str,
         stdout: int | IO[bytes] | None = None,
         env: dict[str, str] | None = None,
+        cwd: Path | None = None,
     ) -> None:
         self.config = config
         self.log_path = config.with_suffix(".log")
@@ -83,6 +84,7 @@ class Node:
                 stdout=log if stdout is None else stdout,
                 stderr=log,
                 env={**os.environ, **(env or {})},
+                cwd=cwd,
             )
         self.pid = self.process.pid
 
@@ -204,10 +206,11 @@ def node(
     *options: str,
     stdout: int | IO[bytes] | None = None,
     env: dict[str, str] | None = None,
+    cwd: Path | None = None,
     ready: bool = True,
 ) -> Iterator[Node]:
     """Run a node; at the end it is stopped, and what it leaves if it was killed is cleared away."""
-    running = Node(write(folder, toml), *options, stdout=stdout, env=env)
+    running = Node(write(folder, toml), *options, stdout=stdout, env=env, cwd=cwd)
     try:
         if ready:
             wait_ready(running)

@@ -212,8 +212,8 @@ class CoordinatorState:
             self._own = None
             self._follow()
         elif self._may_begin():
-            # Two leaders that do not see each other, with followers that see both, would outbid each
-            # other with every message until one of them is told of the other.
+            # Two leaders that do not see each other, with followers that see both, would outbid
+            # each other with every message until one of them is told of the other.
             is_outbid = self._own is not None and self._own < self._seen
             if self._own is None or (
                 is_outbid and self._now - self._reign_at >= self._settings.resend

@@ -18,6 +18,7 @@ from beethoven.clock import utc
 from beethoven.errors import (
     CallTimeout,
     ChildNotFound,
+    NodeError,
     NoProcess,
     ProcessError,
     ProcessExited,
@@ -34,6 +35,7 @@ from beethoven.vocabulary import ChildType
 
 # While it waits for a role to run, how often it looks whether that has failed; in seconds.
 _GLANCE: Final = 0.5
+_ENDING: Final = {"stopping", "stopped"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,17 @@ class NodeClient:
                 if timeout <= 0 or component == ROOT:
                     raise
             child = component.removeprefix(f"{NAMESPACE}.")
+            if self._is_stopping(child):
+                raise NodeError(f"node {self.presence.name!r} is stopping")
             self._ask(ROOT, ("wait_child", child), timeout)
+
+    def _is_stopping(self, child: str) -> bool:
+        """Whether a part of the node is not to come back: only a node that stops has such parts."""
+        try:
+            _, entries = self.process(ROOT).call(("which_children",), 2.0)
+        except ProcessError:
+            return True
+        return not any(each.id == child and each.status not in _ENDING for each in entries)
 
     def status(self, timeout: float = 5.0) -> dict[str, Any]:
         """Return `{"node", "members", "roles"}`, as `status --json` prints it."""

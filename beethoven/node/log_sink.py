@@ -64,8 +64,8 @@ class LogSink:
             while self._waiting:
                 written = os.write(self._descriptor, self._waiting)
                 del self._waiting[:written]
-        except OSError:
-            self._give_up()
+        except OSError as error:
+            self._lose(error)
 
     def _write_piece(self) -> None:
         try:
@@ -74,15 +74,15 @@ class LogSink:
             del self._waiting[:written]
         except BlockingIOError:
             return
-        except OSError:
-            self._give_up()
+        except OSError as error:
+            self._lose(error)
         if self.is_empty:
             self._poller.unregister_writer(self)
         if self.is_full and len(self._waiting) < _MOST // 2:
             self.is_full = False
             self._on_room()
 
-    def _give_up(self) -> None:
-        """Nobody reads the log any more; the node goes on without."""
-        self._is_broken = True
+    def _lose(self, error: OSError) -> None:
+        """Go on without what could not be written; for ever if nobody reads any more."""
+        self._is_broken = isinstance(error, BrokenPipeError)
         self._waiting.clear()

@@ -200,16 +200,24 @@ def _main_script() -> Mapping[str, str]:
     return {_BY_PATH: str(Path(path).absolute())}
 
 
+def _folder() -> str:
+    """Return the current folder; the root of all where somebody has removed it under our feet."""
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:
+        return "/"
+
+
 def _facts(birth: Birth, *, runs_main: bool) -> dict[str, Any]:
     """Return what `multiprocessing.spawn.prepare` needs to make the child like this program."""
-    main = _main_script()
+    main, folder = _main_script(), _folder()
     facts: dict[str, Any] = {
         "name": birth.title,
         "authkey": bytes(process.current_process().authkey),
-        "sys_path": [entry or str(Path.cwd()) for entry in sys.path],
+        "sys_path": [entry or folder for entry in sys.path],
         "sys_argv": sys.argv,
-        "orig_dir": str(Path.cwd()),
-        "dir": birth.working_directory or str(Path.cwd()),
+        "orig_dir": folder,
+        "dir": birth.working_directory or folder,
         "environment": dict(birth.environment),
         "context": here.context,
         "main": main,

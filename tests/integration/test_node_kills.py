@@ -221,3 +221,17 @@ def test_frozen_parts_delay_nobody_for_long(tmp_path):
         finally:
             os.kill(supervisor, signal.SIGCONT)
         running.wait_running("echo")
+
+
+def test_roles_come_back_although_the_folder_of_the_node_has_been_removed(tmp_path):
+    (tmp_path / "gone").mkdir()
+    environ = {"PYTHONPATH": str(Path.cwd())}
+    with node(tmp_path, ONE_ROLE, env=environ, cwd=tmp_path / "gone") as running:
+        (tmp_path / "gone").rmdir()
+        [echo] = running.wait_running("echo")
+        kill(echo)
+        running.wait_running("echo", but=echo)
+        supervisor = running.component("role_supervisor")
+        kill(supervisor)
+        running.component("role_supervisor", but=supervisor)
+        running.wait_running("echo")

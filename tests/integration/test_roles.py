@@ -118,6 +118,7 @@ def test_a_killed_role_takes_its_program_along_at_once(tmp_path):
         os.kill(role, signal.SIGKILL)
         wait_until(lambda: all_gone(pids), 1.0)
         assert program(running) not in pids
+        running.kill()
 
 
 def test_a_program_that_is_not_there_is_told_by_check(tmp_path):
