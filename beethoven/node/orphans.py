@@ -2,7 +2,8 @@
 Orphans: what roles have started and nobody looks after.
 
 The fork server adopts them, and kills them when their role is dead. Should it be dead itself, they
-come to the root, which does the same here. Processes of the tree look after themselves.
+come to the root, which does the same here. Should all be dead at once, the next root of the node's
+name does. Processes of the tree look after themselves.
 """
 
 import contextlib
@@ -38,6 +39,20 @@ def end_orphans(folder: str) -> None:
         if identity and not is_listening(names.socket_path(folder, identity)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def end_leftovers(folder: Path) -> None:
+    """
+    Kill what the roles of a dead node have left, if nobody of the node lived to do it.
+
+    Args:
+        folder: The private folder of its tree; in it lie the sockets of processes that were killed.
+    """
+    identities = {path.stem for path in folder.glob("*.s")}
+    for process in Path("/proc").iterdir() if identities else ():
+        if process.name.isdigit() and _role_of(int(process.name)) in identities:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def _role_of(pid: int) -> str:

@@ -18,6 +18,7 @@ from typing import Final
 
 from beethoven import clock
 from beethoven.errors import AlreadyRunning, NodeNotFound
+from beethoven.node.orphans import end_leftovers
 from beethoven.runtime.folder import base_folder, locked
 from beethoven.runtime.unixsocket import is_listening
 
@@ -71,6 +72,7 @@ def claimed(name: str) -> Iterator[int]:
     try:
         if found is not None:
             _wait_until_gone(Path(found.folder))
+            end_leftovers(Path(found.folder))
         os.ftruncate(handle, 0)
         yield handle
     finally:

@@ -142,24 +142,32 @@ def test_roles_run_on_without_the_fork_server_and_later_kills_still_restart(runn
     assert running.stop() == 0
 
 
-def test_every_fork_server_may_be_killed_in_turn(running):
+def test_the_tree_comes_back_when_all_but_the_root_is_killed_at_once(running):
     for _ in range(TIMES):
-        [one] = running.wait_running("one")
-        for pid in fork_servers(running):
+        running.wait_running(*ROLES, "program")
+        victims = [pid for pid in running.everything() if pid != running.pid]
+        for pid in victims:
             with contextlib.suppress(ProcessLookupError):
                 kill(pid)
-        kill(one)
-        running.wait_running("one", but=one)
-    running.wait_running(*ROLES, "program")
+        wait_until(partial(all_gone, victims), 1.0)
+        running.wait_running(*ROLES, "program")
 
 
-def fork_servers(running: Node) -> list[int]:
-    commands = {
-        pid: Path(f"/proc/{pid}/cmdline").read_bytes()
-        for pid in running.everything()
-        if Path(f"/proc/{pid}").exists()
-    }
-    return [pid for pid, line in commands.items() if b"runtime.forkserver" in line]
+def test_what_nobody_lived_to_clear_away_is_cleared_by_the_next_run(running, tmp_path):
+    [_, stray] = program(running, 1)
+    everything = running.everything()
+    # First the root, so that nobody can start or clear away anything.
+    for pid in sorted(set(everything) - {stray}, key=lambda pid: pid != running.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+    for pid in set(everything) - {stray}:
+        kill(pid)
+    running.process.wait()
+    assert is_running(stray)
+    successor = Node(tmp_path / "app.toml")
+    running.process, running.pid = successor.process, successor.pid
+    wait_ready(running)
+    assert not is_running(stray)
 
 
 def test_a_killed_root_leaves_nothing_and_a_new_run_starts_at_once(running, tmp_path):

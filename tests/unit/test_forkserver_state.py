@@ -186,3 +186,16 @@ class Family(RuleBasedStateMachine):
 
 TestFamily = Family.TestCase
 TestFamily.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_only_a_living_process_gives_birth() -> None:
+    """A request may outlive its sender; a child of nobody would outlive its generation."""
+    state = ForkServerState()
+    state.born("1-a", 10, parent="", linked=True)
+    assert state.can_bear("", "1-b")
+    assert state.can_bear("1-a", "1-b")
+    assert state.can_bear("2-z", "1-b"), "of another fork server's nothing is known here"
+    state.ended("1-a", now=0.0)
+    assert not state.can_bear("1-a", "1-b")
+    state.settle(set())
+    assert not state.can_bear("1-a", "1-b")
