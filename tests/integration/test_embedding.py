@@ -309,17 +309,20 @@ def test_a_tree_leaves_the_program_s_own_world_alone():
 
 def test_an_interrupt_at_the_terminal_reaches_the_program_alone(tmp_path):
     body = (
+        "os.setpgrp()",
         START,
-        "print(tree.which_children()[1].ref.pid, flush=True)",
-        "try: sys.stdin.readline()",
-        "except KeyboardInterrupt: print('interrupted')",
+        "try:",
+        "    print(tree.which_children()[1].ref.pid, flush=True)",
+        "    sys.stdin.readline()",
+        "except KeyboardInterrupt:",
+        "    print('interrupted')",
         'print(tree.child("a").call("next"))',
         "tree.stop()",
     )
     with program(script(*body), tmp_path) as running:
         pid = int(running.line())
         assert is_running(pid)
-        os.kill(running.pid, signal.SIGINT)
+        os.killpg(running.pid, signal.SIGINT)
         assert running.finish() == (0, "interrupted\n42\n", "")
 
 
