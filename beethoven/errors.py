@@ -5,6 +5,7 @@ Every exception of Beethoven, as one tree.
 BeethovenError
 ├─ SpecError                   yours: a child specification, option or setting is wrong
 │  └─ ConfigError              a configuration file is wrong; carries every problem found
+├─ MainNotGuarded              yours: the main script starts processes when it is imported
 ├─ ProcessError                one process or one message to it
 │  ├─ StartError
 │  │  ├─ StartFailed           the process ended before its `init` returned
@@ -79,6 +80,20 @@ class ConfigError(BeethovenError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class MainNotGuarded(BeethovenError):
+    """The main script starts processes while it is imported for one of them; has the fix."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the main script starts a process while it is being imported, because the new process "
+            "needs a class that is defined in it. Put the part that starts things under a guard:\n"
+            "\n"
+            '    if __name__ == "__main__":\n'
+            "        with Supervisor.start_link(...) as tree:\n"
+            "            tree.wait()"
+        )
 
 
 class ProcessError(BeethovenError):

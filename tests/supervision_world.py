@@ -26,6 +26,9 @@ CLEAN = ExitReason(ReasonKind.SHUTDOWN, "done")
 class Server:
     """A role, as far as specifications look at it."""
 
+    def live(self) -> None:
+        """Never run here."""
+
 
 def spec(child_id: str, **options: Any) -> ChildSpec:
     return ChildSpec(child_id, Server, **options)

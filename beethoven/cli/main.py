@@ -21,6 +21,10 @@ def _verb(name: str) -> ModuleType:
     return import_module(f"beethoven.cli.{name}")
 
 
+def _version() -> str:
+    return str(_verb("version").facts()["beethoven"])
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     raw = argparse.RawDescriptionHelpFormatter
@@ -30,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=exit_codes.EPILOG,
         formatter_class=raw,
     )
+    parser.add_argument("--version", action="version", version=f"beethoven {_version()}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name in VERBS:
         module = _verb(name)

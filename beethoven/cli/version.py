@@ -16,15 +16,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the verb."""
-    facts = {
+def facts() -> dict[str, str]:
+    """Return what an issue report needs to name."""
+    return {
         "beethoven": beethoven.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
     }
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the verb."""
     if options.json:
-        print_json(facts)
+        print_json(facts())
     else:
-        print(" ".join(f"{name} {value}" for name, value in facts.items()))
+        print(" ".join(f"{name} {value}" for name, value in facts().items()))
     return exit_codes.OK

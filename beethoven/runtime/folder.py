@@ -28,12 +28,15 @@ def base_folder() -> Path:
     Return the user's folder for all runtime files of Beethoven, making it if need be.
 
     Raises:
-        NodeError: It exists, but belongs to somebody else or is open to others.
+        NodeError: It cannot be made, belongs to somebody else, or is open to others.
     """
     base = _base_path()
-    with contextlib.suppress(FileExistsError):
-        base.mkdir(mode=0o700, parents=True)
-    about = base.lstat()
+    try:
+        with contextlib.suppress(FileExistsError):
+            base.mkdir(mode=0o700, parents=True)
+        about = base.lstat()
+    except OSError as error:
+        raise NodeError(f"the runtime folder {base} cannot be made: {error.strerror}") from error
     private = stat.S_ISDIR(about.st_mode) and not about.st_mode & 0o077
     if not private or about.st_uid != os.geteuid():
         message = f"{base}: expected a folder of this user with mode 0700"

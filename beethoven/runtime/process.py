@@ -288,6 +288,9 @@ class Process:
         if self._is_orphaned:
             # The fork server may be gone too, and nobody else will look for what was started here.
             kernel.kill_strays(os.getpid(), birth.mark_of(self.ref.identity))
+        if reason.kind is ReasonKind.KILLED:
+            # So that the wait status tells the same to those who no longer hear our last words.
+            os.kill(os.getpid(), signal.SIGKILL)
         os._exit(0 if not reason.is_abnormal else 1)
 
     def forget_name(self) -> None:

@@ -54,6 +54,7 @@ class Ref:
             ProcessExited: The process ended before it replied; has the reason.
             CallingSelf: The process called itself.
             RequestRefused, ReplyNotPicklable: One of the two could not be read or sent.
+            SpecError: The request cannot be pickled, or the timeout is none.
         """
         if is_self(self.identity):
             raise CallingSelf(target=str(self))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from beethoven import clock
-from beethoven.errors import SpecError, StartFailed, StartIgnored, StartTimeout
+from beethoven.errors import MainNotGuarded, SpecError, StartFailed, StartIgnored, StartTimeout
 from beethoven.runtime import owner
 from beethoven.runtime.birth import Birth
 from beethoven.runtime.here import here
@@ -22,14 +22,6 @@ from beethoven.runtime.reference import Ref, check_timeout
 
 START_TIMEOUT: Final = 30.0
 METHODS: Final = ("forkserver", "spawn")
-
-_GUARD = """\
-the main script starts a process while it is being imported, because the new process needs a class
-that is defined in it. Put the part that starts things under a guard:
-
-    if __name__ == "__main__":
-        with Supervisor.start_link(...) as tree:
-            ..."""
 
 
 class _Current:
@@ -46,15 +38,10 @@ def check_guard() -> None:
     Refuse to start anything while the main script is imported again for a child.
 
     Raises:
-        SpecError: The main script has no `if __name__ == "__main__"` guard; has the fix.
+        MainNotGuarded: The main script has no `if __name__ == "__main__"` guard; has the fix.
     """
     if here.importing_main:
-        raise SpecError(
-            subject="main script",
-            field="the start",
-            expected=f"under a guard: {_GUARD}",
-            got="none",
-        )
+        raise MainNotGuarded
 
 
 def begin(

@@ -26,6 +26,8 @@ DEFAULT_START_TIMEOUT = 30.0
 
 SUPERVISOR = "supervisor"
 
+_OPTIONS = frozenset({"environment", "working_directory"})
+
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
@@ -238,12 +240,18 @@ def _normalise(value: object, **fields: object) -> None:
 def _check_identity(subject: str, spec: ChildSpec) -> None:
     if not isinstance(spec.role, type):
         refuse(subject, "role", "a class", got=spec.role)
+    if not (hasattr(spec.role, "live") or hasattr(spec.role, "resolve")):
+        refuse(subject, "role", "a Role, Supervisor or DynamicSupervisor", got=spec.role)
     if spec.name is not None and not (isinstance(spec.name, str) and spec.name):
         refuse(subject, "name", "a non-empty string or None", got=spec.name)
     if not isinstance(spec.significant, bool):
         refuse(subject, "significant", "True or False", got=spec.significant)
     if not isinstance(spec.options, Mapping):
         refuse(subject, "options", "a mapping", got=spec.options)
+    if unknown := set(spec.options) - _OPTIONS:
+        refuse(
+            subject, "options", f"a mapping with keys of {sorted(_OPTIONS)}", got=sorted(unknown)
+        )
 
 
 def _check_flags(flags: SupervisorFlags | DynamicFlags) -> None:

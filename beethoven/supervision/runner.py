@@ -105,6 +105,7 @@ class Runner:
         self._timers: dict[events.TimerKey, int] = {}
         self._waiting: list[tuple[_Caller, object]] = []
         self._is_started = False
+        self._reports = True
         self._exit: ExitReason | None = None
         process.trap_exit = True
         start.current.process = process
@@ -127,6 +128,8 @@ class Runner:
             case ParentExit(reason, is_orphaned):
                 self._handle(events.ShutdownRequested(reason))
                 if is_orphaned:
+                    # Nobody asked the children: that they end as orphans do is no error.
+                    self._reports = False
                     self._handle(events.ShutdownRequested(reason))
             case _ChildNews(attempt, event):
                 self._take_child_event(attempt, event)
@@ -208,6 +211,8 @@ class Runner:
                 self._process.say(birth.STARTED)
             case events.Exit(reason):
                 self._exit = reason
+            case events.Report() if not self._reports:
+                return
             case events.Report(name, level, fields):
                 getattr(self._log, level)(name, **self._for_people(fields))
             case _:

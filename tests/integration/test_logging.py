@@ -123,7 +123,7 @@ def test_the_last_words_of_a_killed_role_are_not_lost(tmp_path):
         }
         assert said == {"stdout"}
         assert running.wait_for("printed", line="complaint")["stream"] == "stderr"
-        [ended] = running.lines("child_terminated")
+        ended = running.wait_for("child_terminated")
         assert {each["pid"] for each in running.lines("printed")} == {ended["child_pid"]}
 
 
@@ -260,8 +260,9 @@ def test_a_node_runs_without_standard_streams(tmp_path):
 
 def test_under_journald_lines_have_priorities_instead_of_times(tmp_path):
     with node(tmp_path, OBEDIENT, env={"JOURNAL_STREAM": "8:1"}) as running:
-        os.kill(running.wait_running("it")[0], signal.SIGKILL)
-        running.wait_state("it", "running")
+        [it] = running.wait_running("it")
+        os.kill(it, signal.SIGKILL)
+        running.wait_running("it", but=it)
         running.stop()
         starts = {line.split()[0] for line in running.log().splitlines()}
         assert starts == {"<6>info", "<4>warning"}

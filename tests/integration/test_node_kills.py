@@ -98,7 +98,7 @@ def test_killed_roles_come_back_and_their_siblings_do_not_notice(running):
     assert running.wait_running("two") == [two]
     assert running.instance("one")["restarts"] == TIMES
     assert running.instance("one")["last_exit"] == "killed"
-    assert len(running.lines("child_terminated", child="one", reason="killed")) == TIMES
+    running.wait_for("child_terminated", count=TIMES, child="one", reason="killed")
 
 
 def test_a_killed_command_role_takes_its_program_along(running):

@@ -43,7 +43,7 @@ def test_a_program_leads_a_process_group_of_its_own_in_the_session_of_its_role(t
         assert os.getsid(pid) == role
         assert psutil.Process(pid).ppid() == role
         assert running.client.call("it", "command") == ["sleep", "1000"]
-        assert running.lines("command_started", process="it", command_pid=pid)
+        running.wait_for("command_started", process="it", command_pid=pid)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,7 @@ def test_what_a_program_has_started_dies_with_it(tmp_path):
     script = "sleep 1000 & echo $$!; setsid sleep 1001 & echo $$!; sleep 0.1; exit 3"
     with node(tmp_path, command("sh", "-c", script, more='restart = "temporary"')) as running:
         running.wait_state("it", "stopped")
+        running.wait_for("printed", count=2)
         pids = [int(each["line"]) for each in running.lines("printed")]
         assert len(pids) == 2
         wait_until(lambda: all_gone(pids), 1.0)
@@ -148,6 +149,7 @@ def test_a_program_gets_environment_folder_and_nothing_to_read(tmp_path):
     script = "pwd; echo $$WORD; cat; ls /proc/self/fd | wc -l"
     with node(tmp_path, command("sh", "-c", script, more=more)) as running:
         running.wait_state("it", "stopped")
+        running.wait_for("printed", count=3)
         lines = [each["line"] for each in running.lines("printed")]
         # `ls` has the three standard streams, and the folder that it reads.
         assert lines == [str(tmp_path / "inside"), "said", "4"]
@@ -159,7 +161,7 @@ def test_a_program_may_be_python_whose_output_is_a_pipe(tmp_path):
     config = command(sys.executable, "-c", source, more=more)
     with node(tmp_path, config) as running:
         assert running.wait_state("it", "stopped")["last_exit"] == "signal SIGABRT"
-        assert running.lines("printed", line="False")
+        running.wait_for("printed", line="False")
 
 
 def test_a_command_can_be_embedded_without_a_node(tmp_path):

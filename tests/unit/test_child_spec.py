@@ -22,6 +22,9 @@ from beethoven.supervision.child_spec import (
 class Server:
     """A role, as far as specifications look at it."""
 
+    def live(self) -> None:
+        """Never run here."""
+
 
 RESTARTS = "'permanent', 'transient' or 'temporary'"
 SHUTDOWNS = "seconds >= 0, 'brutal_kill' or 'infinity'"
@@ -66,6 +69,15 @@ SHUTDOWNS = "seconds >= 0, 'brutal_kill' or 'infinity'"
         ),
         ({"max_seconds": 0}, "child 'a': expected max_seconds to be seconds > 0 or None, got: 0"),
         ({"options": 1}, "child 'a': expected options to be a mapping, got: 1"),
+        (
+            {"options": {"enviroment": {}}},
+            "child 'a': expected options to be a mapping with keys of "
+            "['environment', 'working_directory'], got: ['enviroment']",
+        ),
+        (
+            {"role": dict},
+            "child 'a': expected role to be a Role, Supervisor or DynamicSupervisor, got: <class",
+        ),
     ],
 )
 def test_a_wrong_field_is_refused_by_name(fields: dict[str, Any], message: str) -> None:

@@ -13,6 +13,9 @@ from beethoven.supervision.sealing import SealedRole, label_of, seal, start_meth
 class Server:
     """A role, as far as specifications look at it."""
 
+    def live(self) -> None:
+        """Never run here."""
+
 
 class Spawned(Server):
     start_method = "spawn"
@@ -43,7 +46,7 @@ def test_sealing_twice_and_opening_twice_change_nothing():
 
 def test_a_sealed_specification_travels_without_the_role_s_module(monkeypatch):
     module = type(sys)("only_here")
-    role = type("Role", (), {"__module__": "only_here", "__qualname__": "Role"})
+    role = type("Role", (), {"__module__": "only_here", "__qualname__": "Role", "live": None})
     vars(module)["Role"] = role
     monkeypatch.setitem(sys.modules, "only_here", module)
     sent = pickle.dumps(seal(ChildSpec("a", role, 5)), 5)
@@ -74,7 +77,7 @@ def test_args_that_cannot_be_pickled_are_refused_by_name():
 
 
 def test_a_class_that_nobody_can_import_is_refused_with_advice():
-    class Local:
+    class Local(Server):
         pass
 
     with pytest.raises(SpecError) as caught:
