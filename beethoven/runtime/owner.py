@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from multiprocessing import util
 from typing import Final, Protocol
 
+from beethoven.log import get_log
 from beethoven.runtime import birth
 from beethoven.runtime.folder import make_folder
 from beethoven.runtime.here import here
@@ -47,6 +48,8 @@ class Tracked(Protocol):
     def abandon(self) -> None: ...
 
 
+log = get_log("owner")
+
 _lock = threading.RLock()
 _servers: list[_Server] = []
 _children: list[Tracked] = []
@@ -66,6 +69,7 @@ def connect_fork_server() -> tuple[str, socket.socket]:
             try:
                 return here.fork_server, connect(f"{here.folder}/{here.fork_server}.f")
             except (ConnectionError, FileNotFoundError):
+                log.warning("fork_server_lost", fork_server=here.fork_server)
                 _bury_servers()
         here.fork_server = _start_server()
         return here.fork_server, connect(f"{here.folder}/{here.fork_server}.f")
