@@ -82,9 +82,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The rest of a message, if there is any, is a traceback of another process.
         print_error(str(error).partition("\n")[0])
         return exit_codes.FAILED
+    except MemoryError:
+        print_error("there is not enough memory for that")
+        return exit_codes.FAILED
     except BrokenPipeError:
         # Whoever read our output has had enough; the interpreter must not complain at its end.
         sys.stdout = None
+        return exit_codes.FAILED
+    except OSError as error:
+        # A mistake about this machine: a folder that is none, a disk that is full.
+        print_error(str(error))
         return exit_codes.FAILED
     except KeyboardInterrupt:
         return 130

@@ -60,7 +60,7 @@ def _show(status: dict[str, Any]) -> None:
             instance["state"],
             str(instance["restarts"]),
             instance["since"],
-            instance["last_exit"] or "-",
+            (instance["last_exit"] or "-").partition("\n")[0],
         )
         for role in status["roles"]
         for instance in role["instances"] or [_NONE]

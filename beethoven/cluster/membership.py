@@ -223,7 +223,7 @@ class Membership:
             self._roll.replace(rival)
         link = Link(event.link, dialled is not None, now)
         known = self._roll.link(peer, link, now=now)
-        if link in known.links:
+        if self._roll.main_link(known) == link:
             self._roll.emit(SendHeartbeat(link.number, now, known.last_sent_at))
             self._roll.emit(SendMembers(link.number, self._others(peer)))
 
@@ -297,12 +297,12 @@ class Membership:
             for peer in self._roll.peers():
                 peer.health = peer.health.extended(lateness, now=now)
             self._roll.emit(ReportLateness(lateness))
-        if now >= self._beat_at:
-            self._beat(now)
         for peer in self._roll.peers():
             sign = peer.health.judge(self.timing, now=now)
             if sign is not None:
                 self._roll.sign(peer, sign, now=now)
+        if now >= self._beat_at:
+            self._beat(now)
 
     def _beat(self, now: float) -> None:
         self._beat_at += self.timing.heartbeat

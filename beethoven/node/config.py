@@ -22,6 +22,7 @@ from beethoven.node.settings import LogSettings, NodeSettings
 from beethoven.node.tables import TableReader
 from beethoven.node.toml_lines import KeyPath, locate_keys
 
+_LARGEST: Final = 16_000_000
 _NAME: Final = kinds.matching("[a-z0-9][a-z0-9._-]*", called="a node name", longest=32)
 
 
@@ -51,7 +52,8 @@ def parse_settings(source: str, path: Path, environ: Mapping[str, str]) -> NodeS
 
 def _read_source(path: Path) -> str:
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(_LARGEST + 1)
     except FileNotFoundError as error:
         raise ConfigError([f"{path}: no such file"]) from error
     except IsADirectoryError as error:
@@ -59,6 +61,8 @@ def _read_source(path: Path) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError([f"{path}: the file cannot be read: {reason}"]) from error
+    if len(content) > _LARGEST:
+        raise ConfigError([f"{path}: expected at most {_LARGEST} bytes"])
     try:
         # Some editors start a file with a byte-order mark.
         return content.decode("utf-8-sig")

@@ -50,9 +50,18 @@ def end_leftovers(folder: Path) -> None:
     """
     identities = {path.stem for path in folder.glob("*.s")}
     for process in Path("/proc").iterdir() if identities else ():
-        if process.name.isdigit() and _role_of(int(process.name)) in identities:
+        if process.name.isdigit() and _is_of(int(process.name), folder, identities):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(int(process.name), signal.SIGKILL)
+
+
+def _is_of(pid: int, folder: Path, identities: set[str]) -> bool:
+    """Whether a process is of that tree, stuck or stopped, or was started by one that was."""
+    with contextlib.suppress(OSError):
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        if _OURS in command and os.fsencode(folder) in command:
+            return True
+    return _role_of(pid) in identities
 
 
 def _role_of(pid: int) -> str:

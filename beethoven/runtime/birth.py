@@ -233,6 +233,19 @@ def mark_of(identity: str) -> bytes:
     return f"{MARK}={identity}".encode()
 
 
+def _with_content(content: bytes) -> int:
+    """Return a descriptor from which `content` can be read."""
+    if hasattr(os, "memfd_create"):
+        memory = os.memfd_create("beethoven-path")
+        os.write(memory, content)
+        os.lseek(memory, 0, os.SEEK_SET)
+        return memory
+    reader, writer = os.pipe()
+    os.write(writer, content)
+    os.close(writer)
+    return reader
+
+
 def new_interpreter(call: str) -> tuple[list[str], int]:
     """
     Return the command of a fresh interpreter that makes `call`, and a descriptor it must inherit.
@@ -240,12 +253,11 @@ def new_interpreter(call: str) -> tuple[list[str], int]:
     The interpreter gets this one's module search path through that descriptor, so that it finds
     the same packages and nothing shows in process listings.
     """
-    reader, writer = os.pipe()
-    os.write(writer, "\0".join(sys.path).encode())
-    os.close(writer)
+    path = os.fsencode("\0".join(sys.path))
+    reader = _with_content(path)
     os.set_inheritable(reader, True)
     code = (
-        f"import os,sys;sys.path[:]=os.read({reader},65536).decode().split(chr(0));"
+        f"import os,sys;sys.path[:]=os.fsdecode(os.read({reader},{len(path)})).split(chr(0));"
         f"os.close({reader});{call}"
     )
     flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001

@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 from collections import OrderedDict
+from dataclasses import replace
 from multiprocessing import spawn
 from pathlib import Path
 from typing import Final, NoReturn, assert_never
@@ -35,12 +36,19 @@ from beethoven.runtime.forkserver_state import (
     Terminate,
 )
 from beethoven.runtime.poller import Poller
+from beethoven.runtime.preloads import Preloads
 from beethoven.runtime.unixsocket import close_quietly, peer
 
 _KEPT_DEATHS: Final = 4096
+# While a module is imported ahead no birth is served.
+_PRELOAD_TIMEOUT: Final = 2.0
 # When to look again at a process of which it cannot be told yet whose it is, in seconds.
 _LOOK_AGAIN: Final = 0.002
 _INT_SIZE: Final = array.array("i").itemsize
+
+
+def _too_long(*_: object) -> None:
+    raise TimeoutError("a module takes too long to be imported ahead")
 
 
 class ForkServer:
@@ -62,6 +70,7 @@ class ForkServer:
         self._deaths: OrderedDict[str, bytes] = OrderedDict()
         self._memory_kills = kernel.out_of_memory_kills()
         self._preloads: list[birth.Preload] = []
+        self._imported = Preloads()
         self._is_done = False
         self._is_unsure = False
 
@@ -104,7 +113,8 @@ class ForkServer:
         self._settle()
 
     def _accept(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        # Without a descriptor to spare the caller waits until one is free.
+        with contextlib.suppress(OSError):
             stream, _ = self._listener.accept()
             if peer(stream)[1] == os.geteuid():
                 self._connections.add(_Connection(stream, self, self._poller))
@@ -149,6 +159,8 @@ class ForkServer:
             stream.detach()
         os.dup2(control, life.CONTROL, inheritable=False)
         os.closerange(life.CONTROL + 1, os.sysconf("SC_OPEN_MAX"))
+        if self._imported.are_outdated():
+            request = replace(request, method="spawn")
         life.enter(request)
 
     def kill(self, identity: str) -> None:
@@ -171,7 +183,9 @@ class ForkServer:
 
     def _preload(self, wish: birth.Preload) -> None:
         path, sys.path[:] = sys.path[:], wish.path
-        streams = sys.stdout, sys.stderr
+        streams, known = (sys.stdout, sys.stderr), set(sys.modules)
+        signal.signal(signal.SIGALRM, _too_long)
+        signal.setitimer(signal.ITIMER_REAL, _PRELOAD_TIMEOUT)
         try:
             with Path(os.devnull).open("w") as sys.stdout:
                 sys.stderr = sys.stdout
@@ -182,8 +196,11 @@ class ForkServer:
         except BaseException:
             pass
         finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
             sys.stdout, sys.stderr = streams
             sys.path[:] = path
+        self._imported.note({*(set(sys.modules) - known), wish.module, "__mp_main__"})
         gc.collect()
         gc.freeze()
 

@@ -46,6 +46,13 @@ def out_of_memory_kills() -> int:
     return 0
 
 
+def open_descriptors() -> frozenset[int]:
+    """Return the open file descriptors of this process."""
+    with contextlib.suppress(OSError):
+        return frozenset(int(name) for name in os.listdir("/dev/fd"))  # noqa: PTH208
+    return frozenset()
+
+
 def own_children() -> frozenset[int]:
     """Return the pids of this process's children, adopted ones and zombies included."""
     with contextlib.suppress(OSError):

@@ -26,6 +26,7 @@ from beethoven.runtime import birth, deaths, framing, names, unixsocket
 from beethoven.runtime.birth import Birth, Preload, Request, StartFailure
 from beethoven.runtime.here import here
 from beethoven.runtime.output import redirect
+from beethoven.runtime.preloads import traces
 from beethoven.runtime.process import Process
 from beethoven.runtime.reason import ExitReason, from_exception
 from beethoven.runtime.reference import Ref
@@ -55,6 +56,7 @@ def main(request_text: str) -> NoReturn:
     request = Request.parse(request_text)
     os.set_inheritable(CONTROL, False)
     control = socket.socket(fileno=CONTROL)
+    control.settimeout(None)
     _become(request)
     reader = framing.FrameReader()
     try:
@@ -106,7 +108,9 @@ def _begin(request: Request, control: socket.socket, first: framing.Frame) -> tu
     here.context, here.main = facts.pop("context"), facts.pop("main")
     redirect(here.context, facts["name"])
     known = set(sys.modules)
+    before = traces()
     begin, main_path = _open_birth(facts, inner)
+    is_harmless = traces() == before
     ref = Ref(request.identity, request.folder, os.getpid(), begin.name)
     listener = unixsocket.listen(names.socket_path(request.folder, request.identity))
     if begin.name is not None:
@@ -118,7 +122,7 @@ def _begin(request: Request, control: socket.socket, first: framing.Frame) -> tu
         ref, parent=begin.parent, linked=begin.linked, control=control, listener=listener
     )
     module = begin.behaviour.__module__
-    if threading.active_count() == 1 and (main_path or module not in known):
+    if is_harmless and (main_path or module not in known):
         _offer_preload(request, Preload(main_path, module, tuple(sys.path)))
     return process, begin
 

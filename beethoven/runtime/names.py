@@ -18,10 +18,18 @@ _LONGEST_NAME = 200
 
 def check_name(name: object) -> str:
     """Return `name` if it can be registered, else raise SpecError."""
-    if not isinstance(name, str) or not name or len(_quote(name)) > _LONGEST_NAME:
-        rule = f"a text of 1 to {_LONGEST_NAME} characters"
-        raise SpecError(subject="process", field="name", expected=rule, got=name)
-    return name
+    if isinstance(name, str) and 0 < _quoted_length(name) <= _LONGEST_NAME:
+        return name
+    rule = f"a text of 1 to {_LONGEST_NAME} characters, none of them NUL"
+    raise SpecError(subject="process", field="name", expected=rule, got=name)
+
+
+def _quoted_length(name: str) -> int:
+    """Return how long a name is as a file's name; 0 if it can be none."""
+    try:
+        return 0 if "\0" in name else len(_quote(name))
+    except UnicodeEncodeError:
+        return 0
 
 
 def _quote(name: str) -> str:

@@ -11,6 +11,7 @@ process along.
 import atexit
 import contextlib
 import os
+import signal
 import socket
 import sys
 import threading
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from multiprocessing import util
 from typing import Final, Protocol
 
+from beethoven import clock
 from beethoven.log import get_log
 from beethoven.runtime import birth
 from beethoven.runtime.folder import make_folder
@@ -28,6 +30,7 @@ from beethoven.runtime.unixsocket import close_quietly, connect, limit_wait, lis
 
 # A fork server that was let go needs to end its last processes (see `forkserver_state`).
 _FAREWELL: Final = 3.0
+_LAST_GRACE: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +109,20 @@ def _bury_servers() -> None:
     for server in _servers:
         close_quietly(server.lifeline)
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(server.pid, 0)
+            if not _has_gone(server.pid):
+                os.kill(server.pid, signal.SIGKILL)
+                os.waitpid(server.pid, 0)
     _servers.clear()
+
+
+def _has_gone(pid: int) -> bool:
+    """Wait a little for a fork server that was let go; one that was stopped never goes."""
+    deadline = clock.monotonic() + _LAST_GRACE
+    while os.waitpid(pid, os.WNOHANG)[0] == 0:
+        if clock.monotonic() > deadline:
+            return False
+        threading.Event().wait(0.005)
+    return True
 
 
 @contextlib.contextmanager

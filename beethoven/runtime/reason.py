@@ -30,6 +30,11 @@ class ReasonKind(StrEnum):
     OTHER = "other"
 
 
+def _plain(text: str) -> str:
+    """Return a text without the class that a user may have given it."""
+    return str.__str__(text)
+
+
 @dataclass(frozen=True, slots=True)
 class ExitReason:
     """
@@ -45,6 +50,12 @@ class ExitReason:
     kind: ReasonKind
     detail: str = ""
     traceback: str = ""
+
+    def __post_init__(self) -> None:
+        # A reason travels to processes that must not run user code, not even to unpickle a text.
+        object.__setattr__(self, "kind", ReasonKind(str(self.kind)))
+        object.__setattr__(self, "detail", _plain(self.detail))
+        object.__setattr__(self, "traceback", _plain(self.traceback))
 
     @property
     def is_abnormal(self) -> bool:

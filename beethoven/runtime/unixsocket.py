@@ -20,6 +20,7 @@ _BACKLOG: Final = 1024
 def listen(path: str) -> socket.socket:
     """Return a socket that listens at `path`, open to this user only."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.settimeout(None)
     try:
         listener.bind(path)
         Path(path).chmod(0o600)
@@ -39,6 +40,8 @@ def connect(path: str) -> socket.socket:
         PermissionError: The listener belongs to another user.
     """
     stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # User code may have set another default for all sockets of the process.
+    stream.settimeout(None)
     try:
         stream.connect(path)
         if peer(stream)[1] != os.geteuid():

@@ -52,7 +52,8 @@ def test_every_error_survives_pickling_with_its_attributes(cls):
 def test_every_error_says_who_and_ends_without_a_full_stop(cls):
     text = str(example(cls))
     assert text
-    assert not text.endswith(".")
+    # An example at the end may be cut short.
+    assert not text.removesuffix("...").endswith(".")
     for name in set(example(cls).__dict__) & {"process", "target", "child", "name", "subject"}:
         assert f"some {name}" in text
 

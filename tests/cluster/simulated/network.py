@@ -517,3 +517,6 @@ class Network:
         assert len({view.member.name for view in views}) == len(views), "two boots of one node"
         assert len({view.member.address for view in views}) == len(views), "two boots of one node"
         assert node.member.node_id not in {view.member.node_id for view in views}
+        for peer in node.core._roll.peers():
+            assert peer.links or peer.health.status is not Status.ALIVE, "alive without a link"
+            assert not peer.links or peer.health.is_up, "a link to who is gone"

@@ -8,7 +8,7 @@ from beethoven.cluster.member import Cause, Status
 from beethoven.cluster.timing import DEFAULT, FAST, WAN
 from tests.cluster.simulated.network import Network
 
-SCHEDULES = 240
+SCHEDULES = 200
 BATCHES = 12
 
 
@@ -112,6 +112,9 @@ def test_nodes_that_start_at_once_find_each_other(timing):
     for host in network.hosts:
         network.boot(host)
     assert network.until_converged(2.0) is not None
+    network.advance(5.0)
+    told = {kind for host in network.hosts for _, kind, _ in host.node.listener.story}
+    assert told == {"NodeUp"}, "two that dial each other do not lose each other"
 
 
 def test_a_killed_node_is_down_in_a_moment():
@@ -236,7 +239,7 @@ def test_all_restart_at_once():
 
 
 def test_a_large_cluster_forms():
-    network = Network(3, 40, timing=DEFAULT)
+    network = Network(3, 30, timing=DEFAULT)
     for host in network.hosts:
         network.boot(host)
     assert network.until_converged(3.0) is not None

@@ -1,0 +1,70 @@
+"""
+Which modules the fork server may import ahead, and when what it has imported is out of date.
+
+A module is imported ahead only after a child has imported it and it left nothing but itself: no
+thread, no open file, no child process, no change of what every socket begins with. What is edited
+afterwards is not used any more: such a birth gets a fresh interpreter.
+"""
+
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from beethoven.runtime import kernel
+
+# The library and installed packages are not edited while a program runs.
+_INSTALLED: Final = (str(Path(threading.__file__).parent), "/site-packages/", "/dist-packages/")
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """What importing a module may leave behind in a process."""
+
+    threads: int
+    descriptors: frozenset[int]
+    children: frozenset[int]
+    socket_timeout: float | None
+    handlers: tuple[object, ...]
+
+
+def traces() -> Traces:
+    """Return what there is in this process now."""
+    numbers = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
+    return Traces(
+        threading.active_count(),
+        kernel.open_descriptors(),
+        kernel.own_children(),
+        socket.getdefaulttimeout(),
+        tuple(signal.getsignal(number) for number in numbers),
+    )
+
+
+@dataclass(slots=True)
+class Preloads:
+    """The files that have been imported ahead, as they were then."""
+
+    _files: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def note(self, modules: Iterable[str]) -> None:
+        """Remember the files of modules that have just been imported."""
+        for name in modules:
+            path = getattr(sys.modules.get(name), "__file__", None)
+            if path and not any(part in path for part in _INSTALLED):
+                self._files[path] = _version(path)
+
+    def are_outdated(self) -> bool:
+        """Whether one of the files is not what it was."""
+        return any(_version(path) != version for path, version in self._files.items())
+
+
+def _version(path: str) -> tuple[int, int]:
+    try:
+        about = Path(path).stat()
+    except OSError:
+        return 0, 0
+    return about.st_mtime_ns, about.st_size
