@@ -178,7 +178,8 @@ class ForkServer:
 
     def preload(self, wish: birth.Preload) -> None:
         """Import a module when nothing else is to be done, so that later births find it there."""
-        if wish not in self._preloads:
+        # What has been imported once stays as it was then, also if it has been edited since.
+        if wish not in self._preloads and wish not in self._imported:
             self._preloads.append(wish)
 
     def _preload(self, wish: birth.Preload) -> None:
@@ -200,7 +201,7 @@ class ForkServer:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             sys.stdout, sys.stderr = streams
             sys.path[:] = path
-        self._imported.note({*(set(sys.modules) - known), wish.module, "__mp_main__"})
+        self._imported.note(wish, set(sys.modules) - known)
         gc.collect()
         gc.freeze()
 

@@ -18,12 +18,13 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing import util
+from pathlib import Path
 from typing import Final, Protocol
 
 from beethoven import clock
 from beethoven.log import get_log
 from beethoven.runtime import birth
-from beethoven.runtime.folder import make_folder
+from beethoven.runtime.folder import make_folder, remove_folder
 from beethoven.runtime.here import here
 from beethoven.runtime.reference import Ref
 from beethoven.runtime.unixsocket import close_quietly, connect, limit_wait, listen
@@ -190,7 +191,10 @@ def close() -> None:
         if _folder_handle >= 0:
             os.close(_folder_handle)
             _folder_handle = -1
-        here.folder = here.fork_server = ""
+        folder, here.folder, here.fork_server = here.folder, "", ""
+        if folder and not here.identity:
+            # Its fork server has done so already, unless that had to be killed.
+            remove_folder(Path(folder))
         atexit.unregister(close)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from beethoven.runtime import kernel
+from beethoven.runtime.birth import Preload
 
 # The library and installed packages are not edited while a program runs.
 _INSTALLED: Final = (str(Path(threading.__file__).parent), "/site-packages/", "/dist-packages/")
@@ -49,9 +50,14 @@ class Preloads:
     """The files that have been imported ahead, as they were then."""
 
     _files: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _wishes: set[Preload] = field(default_factory=set)
 
-    def note(self, modules: Iterable[str]) -> None:
-        """Remember the files of modules that have just been imported."""
+    def __contains__(self, wish: Preload) -> bool:
+        return wish in self._wishes
+
+    def note(self, wish: Preload, modules: Iterable[str]) -> None:
+        """Remember a wish that has been met, and the files of the modules that came with it."""
+        self._wishes.add(wish)
         for name in modules:
             path = getattr(sys.modules.get(name), "__file__", None)
             if path and not any(part in path for part in _INSTALLED):
