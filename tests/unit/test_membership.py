@@ -560,7 +560,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def leave(self):
         self.take(self.world.tell(ev.LeaveRequested()))
-        self.__init__()
+        AnyOrder.__init__(self)
 
     @invariant()
     def what_is_shown_is_what_was_told(self):
@@ -592,5 +592,5 @@ class AnyOrder(RuleBasedStateMachine):
         assert self.world.state.next_deadline() is not None
 
 
-class TestAnyOrder(AnyOrder.TestCase):
-    settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+TestAnyOrder = AnyOrder.TestCase
+TestAnyOrder.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)

@@ -14,6 +14,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from beethoven.cluster.addresses import Address
 from beethoven.cluster.member import Cause, Member, Status
@@ -82,7 +83,7 @@ class Listener:
 class Pipe:
     """One direction of a connection."""
 
-    queue: deque = field(default_factory=deque)
+    queue: deque[Any] = field(default_factory=deque)
     is_pumping: bool = False
 
 
@@ -91,7 +92,7 @@ class End:
     """One end of a connection; its link has a number once it is open."""
 
     host: "Host"
-    node: "Node | None" = None
+    node: Any = None
     number: int | None = None
     dialled: Address | None = None
     is_closed: bool = False
@@ -104,7 +105,7 @@ class Host:
     address: Address
     name: str
     is_powered: bool = True
-    node: "Node | None" = None
+    node: Any = None
     boots: int = 0
 
 
@@ -114,13 +115,13 @@ class Node:
 
     host: Host
     member: Member
-    core: Membership | None = None
+    core: Any = None
     listener: Listener = field(default_factory=Listener)
     is_paused: bool = False
-    mail: deque = field(default_factory=deque)
+    mail: deque[Any] = field(default_factory=deque)
     ends: dict[int, End] = field(default_factory=dict)
     alarm: float | None = None
-    numbers: itertools.count = field(default_factory=lambda: itertools.count(1))
+    numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     pauses: list[list[float]] = field(default_factory=list)
 
 

@@ -91,7 +91,7 @@ def run(seed) -> float:
     assert took is not None, f"no agreement after {network.timing.convergence:g} s"
     network.advance(2 * unit)
     assert network.has_converged()
-    return took / unit
+    return float(took / unit)
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
