@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from typing import Any, Final, get_args, get_type_hints
 
 _SHORT: Final = reprlib.Repr()
+_LONGEST_SHOWN: Final = 200
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 _SHORT.maxlevel = 2
 
@@ -35,7 +36,8 @@ class Unfit(ValueError):
 
 def shown(value: object) -> str:
     """Return a value for a message, cut short, on one line."""
-    return _SHORT.repr(value)
+    text = _SHORT.repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,16 @@ def test_a_closed_link_makes_a_suspect_that_is_dialled_at_once(world):
     assert world.state.members() == (B,)
 
 
+def test_a_suspect_whose_link_closes_is_not_waited_for(world):
+    world.link(B)
+    world.tick(2.0)
+    for _ in range(3):
+        world.tell(ev.DialTimedOut(B.address))
+        world.tick(0.5)
+    world.tell(ev.DialTimedOut(B.address))
+    assert world.unlink(B) == [ev.Dial(B.address, 1.0)]
+
+
 def test_a_closed_link_and_a_port_that_refuses_are_proof(world):
     world.link(B)
     world.unlink(B)
@@ -482,6 +492,9 @@ class AnyOrder(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
+        self.begin()
+
+    def begin(self):
         self.world = World()
         self.open: dict[int, Member] = {}
         self.up: dict[str, str] = {}
@@ -560,7 +573,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def leave(self):
         self.take(self.world.tell(ev.LeaveRequested()))
-        AnyOrder.__init__(self)
+        self.begin()
 
     @invariant()
     def what_is_shown_is_what_was_told(self):

@@ -12,7 +12,7 @@ import heapq
 import itertools
 import random
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,7 +121,7 @@ class Node:
     mail: deque[Any] = field(default_factory=deque)
     ends: dict[int, End] = field(default_factory=dict)
     alarm: float | None = None
-    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     pauses: list[list[float]] = field(default_factory=list)
 
 

@@ -69,7 +69,7 @@ def hurt(network: Network, dice: random.Random):
             network.restore_core(each)
 
 
-def run(seed) -> float:
+def run(seed):
     """Run the schedule of a seed; return how long the views took to agree after it."""
     dice = random.Random(f"schedule {seed}")
     network = Network(
@@ -91,7 +91,7 @@ def run(seed) -> float:
     assert took is not None, f"no agreement after {network.timing.convergence:g} s"
     network.advance(2 * unit)
     assert network.has_converged()
-    return float(took / unit)
+    return took / unit
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
