@@ -50,6 +50,18 @@ DECISIONS = [
     "engine.settings",
     "engine.assigner",
     "engine.coordinator_state",
+    "cluster.addresses",
+    "cluster.timing",
+    "cluster.member",
+    "cluster.failure_detector",
+    "cluster.links",
+    "cluster.dialler",
+    "cluster.membership_events",
+    "cluster.roll",
+    "cluster.membership",
+    "cluster.pace",
+    "cluster.locator_events",
+    "cluster.locator_state",
 ]
 ACTS = {
     "logging",
