@@ -45,8 +45,9 @@ class CommandRole(Role):
         threading.Thread(target=self._wait, name="program-watch", daemon=True).start()
 
     def _wait(self) -> None:
-        # `waitid` leaves the status for `Popen`, which `terminate` may be waiting with.
-        os.waitid(os.P_PID, self._program.pid, os.WEXITED | os.WNOWAIT)
+        # `waitid` leaves the status for `Popen`, with which `terminate` may have been first.
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PID, self._program.pid, os.WEXITED | os.WNOWAIT)
         with contextlib.suppress(Exception):
             self.ref.send("program_ended")
 
