@@ -49,5 +49,12 @@ def utc(seconds: float) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{milliseconds:03d}Z"
 
 
+def elapsed() -> float:
+    """Return seconds from an arbitrary start, as `monotonic`; they also pass while we sleep."""
+    return time.clock_gettime(_ELAPSED)
+
+
+_ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 monotonic = time.monotonic
 wall = time.time

@@ -32,6 +32,8 @@ BeethovenError
 │  └─ HandshakeRefused         the two nodes do not belong together
 └─ NodeError                   the node as a whole
    ├─ AlreadyRunning           a node of that name runs
+   ├─ AddressTaken             others listen where the node was to listen
+   ├─ NoAddress                there is no address that the node could listen on
    ├─ NodeNotFound             no such node runs
    └─ RoleNotRunning           the node has no such role, or it does not run there
 ```
@@ -308,6 +310,20 @@ class AlreadyRunning(NodeError):
         )
         self.name = name
         self.pid = pid
+
+
+class AddressTaken(NodeError):
+    """Others listen on every address that the node may have."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class NoAddress(NodeError):
+    """This machine has no address that the node may have, or does not let it listen there."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
 
 
 class NodeNotFound(NodeError):

@@ -1,6 +1,9 @@
 """Words used by several floors: closed sets and identifiers. The glossary defines each."""
 
 from enum import StrEnum
+from typing import Final
+
+VERSION: Final = "0.1.0"
 
 
 class Restart(StrEnum):

@@ -336,8 +336,8 @@ class LocatorState:
         seconds = now - self._scan_began
         # A large network is not searched without a rest.
         self._scan_at = now + max(self._scan_pause(), min(seconds, LONGEST_SCAN_PAUSE))
+        self._scans += 1
         if self._scan_probed:
-            self._scans += 1
             self._effects.append(ReportScan(self._scan_probed, seconds))
 
     def _expire(self, now: float) -> None:

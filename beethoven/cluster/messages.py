@@ -1,5 +1,5 @@
 """
-The messages of any two nodes, whatever runs on them: to get acquainted, and to show signs of life.
+The messages of any two nodes, whatever runs on them: to get acquainted.
 
 What a component says to its counterpart on another node is declared in that component's own file.
 """
@@ -10,14 +10,11 @@ from typing import Annotated, Final
 
 from beethoven.cluster.fields import (
     ADDRESS,
-    COUNT,
     INCARNATION,
     NAME,
     NODE_ID,
     integer,
-    number,
     octets,
-    optional,
     text,
 )
 from beethoven.cluster.wire import MessageTable
@@ -32,7 +29,6 @@ PROTOCOL_MAX: Final = 1
 LONGEST_REASON: Final = 200
 
 _PROTOCOL: Final = integer(1, 65535)
-_LOAD: Final = number(0, 1e9)
 _REASON: Final = text(LONGEST_REASON)
 
 
@@ -99,25 +95,3 @@ class Refusal:
 
 
 HANDSHAKE: Final = MessageTable[Hello | Proof | Refusal](hello=Hello, proof=Proof, refusal=Refusal)
-
-
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """
-    A sign of life, from which the other side also learns the round-trip time.
-
-    Attributes:
-        sequence: 1 more than in the sender's heartbeat before.
-        sent_at_ms: The sender's monotonic clock, which means nothing to anybody else.
-        echo: `sent_at_ms` of the last heartbeat that the sender received on this link.
-        echo_age_ms: How long ago it had received that one.
-        load: How busy the sender is, as its allocator says; `None` while that is not known.
-        roles: How many role instances it runs.
-    """
-
-    sequence: Annotated[int, COUNT]
-    sent_at_ms: Annotated[int, COUNT]
-    echo: Annotated[int | None, optional(COUNT)] = None
-    echo_age_ms: Annotated[int, COUNT] = 0
-    load: Annotated[float | None, optional(_LOAD)] = None
-    roles: Annotated[int, COUNT] = 0

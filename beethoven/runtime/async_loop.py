@@ -26,6 +26,7 @@ async def _run(loop: Loop, args: Any) -> ExitReason:
     role = loop.role
     try:
         result = await _result(role.init(args))
+        role.go_on()
     except BaseException as error:
         return loop.start_failed(error)
     if (ended := loop.started(result)) is not None:

@@ -156,7 +156,7 @@ def drop(identity: str) -> None:
         close_quietly(connection.stream)
 
 
-def post(target: Target, kind: int, payload: bytes) -> bool:
+def post(target: Target, kind: int, payload: bytes, timeout: float = CAST_TIMEOUT) -> bool:
     """
     Hand over a message that has no answer.
 
@@ -164,13 +164,13 @@ def post(target: Target, kind: int, payload: bytes) -> bool:
         Whether somebody was there to take it.
 
     Raises:
-        Overloaded: The process did not take it within `CAST_TIMEOUT`.
+        Overloaded: The process did not take it within `timeout` seconds.
     """
     try:
-        _connect(target).send(kind, payload, CAST_TIMEOUT)
+        _connect(target).send(kind, payload, timeout)
     except BlockingIOError:
         drop(target.identity)
-        raise Overloaded(target=str(target), timeout=CAST_TIMEOUT) from None
+        raise Overloaded(target=str(target), timeout=timeout) from None
     except (NoProcess, ConnectionError):
         drop(target.identity)
         return False

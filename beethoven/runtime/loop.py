@@ -16,6 +16,7 @@ from beethoven.runtime.exit_signals import Down, Exit
 from beethoven.runtime.life import failure
 from beethoven.runtime.process import ParentExit, Process
 from beethoven.runtime.reason import NORMAL, ExitReason, as_reason, from_exception
+from beethoven.runtime.role_context import SnapshotRequest
 
 log = get_log("role")
 
@@ -89,6 +90,8 @@ class Callbacks(Protocol):
     def handle_info(self, message: Any) -> Any: ...
     def handle_continue(self, argument: Any) -> Any: ...
     def terminate(self, reason: ExitReason) -> Any: ...
+    def answer_snapshot(self, request: SnapshotRequest) -> Any: ...
+    def go_on(self) -> Any: ...
 
 
 class Loop:
@@ -103,6 +106,7 @@ class Loop:
         """Run plain callbacks until the end."""
         try:
             result = self.role.init(args)
+            self.role.go_on()
         except BaseException as error:
             return self.start_failed(error)
         if (ended := self.started(result)) is not None:
@@ -182,7 +186,9 @@ class Loop:
             if kind == framing.CAST:
                 return _Step(role.handle_cast, (value,))
             if kind == framing.INFO:
-                return _Step(role.handle_info, (value,))
+                wants_state = isinstance(value, SnapshotRequest)
+                callback = role.answer_snapshot if wants_state else role.handle_info
+                return _Step(callback, (value,))
             raise Stop(value)
         match message:
             case ParentExit(reason):

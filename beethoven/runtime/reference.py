@@ -10,13 +10,21 @@ import threading
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from beethoven.errors import CallError, CallingSelf, NoProcess, ProcessExited, SpecError
+from beethoven.errors import (
+    CallError,
+    CallingSelf,
+    NoProcess,
+    Overloaded,
+    ProcessExited,
+    SpecError,
+)
 from beethoven.runtime import connection, deaths, framing, names
 from beethoven.runtime.here import here, is_self
 from beethoven.runtime.reason import NORMAL, ExitReason, as_reason
 from beethoven.runtime.unixsocket import is_listening
 
 DEFAULT_TIMEOUT: Final = 5.0
+_SHORTEST_WAIT: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +216,38 @@ def cast(target: Target, request: Any) -> None:
     except NoProcess:
         return
     found.cast(request)
+
+
+def cast_or_drop(target: Target, request: Any) -> bool:
+    """
+    Cast to a process by reference or name, without waiting for one that does not read.
+
+    Returns:
+        Whether the request was handed over.
+    """
+    return _post_or_drop(target, framing.CAST, request)
+
+
+def send_or_drop(target: Target, message: Any) -> bool:
+    """Send a plain message; else as `cast_or_drop`."""
+    return _post_or_drop(target, framing.INFO, message)
+
+
+def _post_or_drop(target: Target, kind: int, value: Any) -> bool:
+    try:
+        found = resolve(target)
+        return connection.post(found, kind, _pickled(value, "message", found), _SHORTEST_WAIT)
+    except (NoProcess, Overloaded):
+        return False
+
+
+def ask_to_stop(target: Target, reason: object = NORMAL) -> None:
+    """Have a process end with a reason, as `stop` does, without waiting for its end."""
+    try:
+        found = resolve(target)
+    except NoProcess:
+        return
+    connection.post(found, framing.STOP, pickle.dumps(as_reason(reason), 5))
 
 
 def send(target: Target, message: Any) -> None:

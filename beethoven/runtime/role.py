@@ -5,15 +5,18 @@ Semantics are those of OTP's `gen_server`; state lives on `self`.
 """
 
 import inspect
+import pickle
 from typing import Any, ClassVar
 
 from beethoven import clock
+from beethoven.errors import NodeError
 from beethoven.log import get_log
 from beethoven.runtime import start
 from beethoven.runtime.loop import Caller, Ignore, Loop, NoReply, Stop, Timeout
 from beethoven.runtime.process import Process
 from beethoven.runtime.reason import ExitReason
-from beethoven.runtime.reference import Ref, Target, resolve, whereis
+from beethoven.runtime.reference import Ref, Target, cast, resolve, whereis
+from beethoven.runtime.role_context import RoleContext, SnapshotRequest
 from beethoven.vocabulary import ChildType
 
 log = get_log("role")
@@ -45,11 +48,17 @@ class Role:
             ends this process or dies, and to get `Exit` messages of linked processes. As in OTP it
             is false unless set: then such a signal ends the process at once.
         child_type: What supervisors take it for.
+        watches_nodes: Whether it is told, in `handle_info`, when other nodes come and go, as after
+            `self.node.subscribe()`.
     """
 
     trap_exit: bool = False
     child_type: ClassVar[ChildType] = ChildType.WORKER
     start_method: ClassVar[str] = "forkserver"
+    watches_nodes: ClassVar[bool] = False
+    _context: ClassVar[RoleContext | None] = None
+    _node: ClassVar[Any] = None
+    _handed_over: ClassVar[bytes | None] = None
     _process: Process
 
     @classmethod
@@ -113,6 +122,73 @@ class Role:
 
     def terminate(self, reason: ExitReason) -> Any:
         """Clean up. See `trap_exit` for when it runs; it never runs after SIGKILL."""
+
+    def snapshot(self) -> Any:
+        """
+        Return the state that the next instance is to begin with, any value that can be pickled.
+
+        Asked for when an instance moves to another node in good order, right before this one ends;
+        never after a failure. Not asynchronous.
+        """
+
+    def restore(self, state: Any) -> Any:
+        """
+        Go on from the `snapshot` of the instance that had this slot before, if there is one.
+
+        Runs right after `init`. A state that is lost on its way, or older than a minute, is not
+        handed over. Not asynchronous.
+        """
+
+    @classmethod
+    def hands_over(cls) -> bool:
+        """Whether this class writes `snapshot`."""
+        return cls.snapshot is not Role.snapshot
+
+    def go_on(self) -> None:
+        """Restore what was handed over to this process."""
+        if self._handed_over is not None:
+            self.restore(pickle.loads(self._handed_over))
+
+    def answer_snapshot(self, request: SnapshotRequest) -> None:
+        """Send the state to whoever has asked for it."""
+        state = pickle.dumps(self.snapshot(), 5)
+        cast(request.to, ("snapshot", request.role, state))
+
+    @classmethod
+    def settle(cls, context: RoleContext, node: Any, state: bytes | None) -> None:
+        """
+        Tell a class, in a process that runs nothing else, where it runs.
+
+        Args:
+            context: Its place in the cluster.
+            node: The node.
+            state: The pickled state to go on from, if there is one.
+        """
+        cls._context, cls._node, cls._handed_over = context, node, state
+
+    @property
+    def context(self) -> RoleContext:
+        """
+        Its place in the cluster: role, node, slot, token.
+
+        Raises:
+            NodeError: No node runs it.
+        """
+        if self._context is None:
+            raise NodeError(f"{type(self).__qualname__} is not run by a node: it has no context")
+        return self._context
+
+    @property
+    def node(self) -> Any:
+        """
+        The node that it runs on, a `beethoven.Node`.
+
+        Raises:
+            NodeError: No node runs it.
+        """
+        if self._node is None:
+            raise NodeError(f"{type(self).__qualname__} is not run by a node")
+        return self._node
 
     @property
     def ref(self) -> Ref:
@@ -179,6 +255,8 @@ class Role:
         role._process = process
         start.current.process = process
         process.trap_exit = cls.trap_exit
+        if cls.watches_nodes and cls._node is not None:
+            cls._node.subscribe()
         if any(inspect.iscoroutinefunction(getattr(cls, name)) for name in _CALLBACKS):
             from beethoven.runtime.async_loop import run
 

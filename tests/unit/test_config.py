@@ -1,16 +1,22 @@
 """What a configuration file says becomes settings."""
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
+from beethoven.cluster.addresses import Address
+from beethoven.cluster.locator_events import HostName
+from beethoven.cluster.role_spec import Handover, Reconcile
+from beethoven.cluster.timing import DEFAULT, FAST, PRESETS, Timing
 from beethoven.errors import ConfigError
 from beethoven.log import LogFormat, LogLevel
 from beethoven.node.config import parse_settings, read_settings
 from beethoven.node.durations import seconds_of
 from beethoven.node.interpolation import NotInterpolated, interpolate
+from beethoven.node.overrides import _VARIABLES
 from beethoven.node.settings import LogSettings, NodeSettings, RoleSettings
 from beethoven.vocabulary import Restart
 
@@ -41,6 +47,17 @@ def test_every_key_is_read(tmp_path):
             cluster_net_mask = 24
             listener_port = 1
             use_az_net = true
+            cluster = "orchestra"
+            bind = "10.1.2.3"
+            seeds = ["10.1.3.1", "db.internal:7"]
+            cookie_file = "cookie"
+            labels = ["gpu", "disk=ssd"]
+            zone = "eu-west-1a"
+            timing = "wan"
+            drain_timeout = "2s"
+            rebalance = false
+            [timing]
+            grace = "5s"
             [logging]
             level = "debug"
             format = "json"
@@ -55,6 +72,11 @@ def test_every_key_is_read(tmp_path):
             start_timeout = "500ms"
             environment = { A = "b" }
             working_directory = "inside"
+            requires = ["gpu"]
+            prefers = ["disk=ssd", "disk=ssd"]
+            handover = "start_first"
+            reconcile = "keep_best"
+            version = 7
             [roles.two]
             command = ["sh", "-c", "x"]
             stop_signal = "SIGINT"
@@ -72,6 +94,16 @@ def test_every_key_is_read(tmp_path):
         cluster_net_mask=24,
         listener_port=1,
         use_az_net=True,
+        cluster="orchestra",
+        bind="10.1.2.3",
+        seeds=(Address("10.1.3.1", 1),),
+        seed_names=(HostName("db.internal", 7),),
+        cookie_file=tmp_path / "cookie",
+        labels=frozenset({"gpu", "disk=ssd"}),
+        zone="eu-west-1a",
+        timing=Timing(2.0, 10.0, 8.0, 25.0, 1.0, 5.0),
+        drain_timeout=2.0,
+        rebalance=False,
         logging=LogSettings(LogLevel.DEBUG, LogFormat.JSON),
         roles=(
             RoleSettings(
@@ -86,6 +118,11 @@ def test_every_key_is_read(tmp_path):
                 start_timeout=0.5,
                 environment={"A": "b"},
                 working_directory=tmp_path / "inside",
+                requires=frozenset({"gpu"}),
+                prefers=frozenset({"disk=ssd"}),
+                handover=Handover.START_FIRST,
+                reconcile=Reconcile.KEEP_BEST,
+                version=7,
             ),
             RoleSettings(
                 "two",
@@ -96,9 +133,10 @@ def test_every_key_is_read(tmp_path):
         ),
     )
     assert [each.place for each in settings.roles] == [
-        f"{tmp_path}/app.toml:11: roles.one.module",
-        f"{tmp_path}/app.toml:22: roles.two.command",
+        f"{tmp_path}/app.toml:22: roles.one.module",
+        f"{tmp_path}/app.toml:38: roles.two.command",
     ]
+    assert [each.folder for each in settings.roles] == [tmp_path, tmp_path]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +148,11 @@ def test_every_key_is_read(tmp_path):
         ('cluster_net = "10.0.0.0/8"\ncluster_net_mask = 8', "10.0.0.0", 8, False),
         ('cluster_net = "10.0.0.5"\ncluster_net_mask = 24', "10.0.0.0", 24, True),
         ('cluster_net = "fd00::1/64"', "fd00::", 64, True),
-        ('cluster_net = "fd00::"\ncluster_net_mask = 120', "fd00::", 120, False),
+        ('cluster_net = "fd00::"\ncluster_net_mask = 120', "fd00::", 120, True),
+        ('cluster_net = "fd00::/120"\nseeds = ["fd00::1"]', "fd00::", 120, False),
+        ('cluster_net = "10.0.0.7/32"', "10.0.0.7", 32, False),  # D9 of the original
+        ('cluster_net = "10.0.0.7/31"', "10.0.0.6", 31, True),
+        ('cluster_net = "10.0.0.77/29"', "10.0.0.72", 29, True),  # D30
     ],
 )
 def test_a_network_may_be_written_in_several_ways(lines, net, mask, has_note):
@@ -125,6 +167,53 @@ def test_a_network_that_is_read_in_another_way_is_noted():
         "/srv/app.toml:2: beethoven.cluster_net: "
         "10.0.0.5/24 is inside 10.0.0.0/24, which is searched"
     )
+
+
+def test_a_network_of_ipv6_is_noted_unless_there_are_seeds():
+    [note] = parsed('[beethoven]\ncluster_net = "fd00::/64"').notes
+    assert note == (
+        "/srv/app.toml:2: beethoven.cluster_net: "
+        "fd00::/64 is not searched, as no network of IPv6 is, and no seeds are set"
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "seed"),
+    [
+        ("10.1.2.3", Address("10.1.2.3", 7)),
+        ("10.1.2.3:33000", Address("10.1.2.3", 33000)),
+        ("fd00::1", Address("fd00::1", 7)),
+        ("[fd00:0::1]", Address("fd00::1", 7)),
+        ("[fd00::1]:65535", Address("fd00::1", 65535)),
+        ("localhost", HostName("localhost", 7)),
+        ("DB.Internal.", HostName("db.internal", 7)),
+        ("db.internal:1", HostName("db.internal", 1)),
+        ("_sip._tcp.3com.com", HostName("_sip._tcp.3com.com", 7)),
+        ("xn--bcher-kva.example", HostName("xn--bcher-kva.example", 7)),
+    ],
+)
+def test_a_seed_is_an_address_or_a_name(written, seed):
+    settings = parsed(f'[beethoven]\nlistener_port = 7\nseeds = ["{written}", "{written}"]')
+    assert [*settings.seeds, *settings.seed_names] == [seed]
+
+
+@pytest.mark.parametrize(
+    ("lines", "timing"),
+    [
+        ("", DEFAULT),
+        ('[beethoven]\ntiming = "fast"', FAST),
+        ("[timing]\nlease = 12", Timing(lease=12.0)),
+        ('[beethoven]\ntiming = "fast"\n[timing]\ngrace = "300ms"', replace(FAST, grace=0.3)),
+        ("[timing]\nheartbeat = 2\nsilence = 7\nauthority = 6\nlease = 15", Timing(2, 7, 6, 15)),
+    ],
+)
+def test_the_timing_is_a_preset_with_changes(lines, timing):
+    assert parsed(lines).timing == timing
+
+
+def test_every_preset_can_be_named():
+    for name, timing in PRESETS.items():
+        assert parsed(f'[beethoven]\ntiming = "{name}"').timing == timing
 
 
 @pytest.mark.parametrize(
@@ -196,20 +285,41 @@ def test_variables_are_seen_in_every_string_but_in_no_key():
     assert found.args == {"${HOME}": ["/home/me", 1, {"a": "/home/me"}]}
 
 
+SEEDS = (Address("10.0.0.1", 1), Address("10.0.0.2", 2))
 OVERRIDES = {
     "BEETHOVEN_NAME": ("name", "n$HOME".lower().replace("$", "-"), None),
     "BEETHOVEN_CLUSTER_NET": ("cluster_net", "10.0.0.0", None),
     "BEETHOVEN_CLUSTER_NET_MASK": ("cluster_net_mask", "30", 30),
     "BEETHOVEN_LISTENER_PORT": ("listener_port", "7", 7),
     "BEETHOVEN_USE_AZ_NET": ("use_az_net", "1", True),
+    "BEETHOVEN_CLUSTER": ("cluster", "orchestra", None),
+    "BEETHOVEN_BIND": ("bind", "10.0.0.1", None),
+    "BEETHOVEN_SEEDS": ("seeds", "10.0.0.1:1, 10.0.0.2:2,", SEEDS),
+    "BEETHOVEN_COOKIE_FILE": ("cookie_file", "cookie", Path("/srv/cookie")),
+    "BEETHOVEN_LABELS": ("labels", "gpu,disk=ssd", frozenset({"gpu", "disk=ssd"})),
+    "BEETHOVEN_ZONE": ("zone", "a", None),
+    "BEETHOVEN_TIMING": ("timing", "fast", FAST),
+    "BEETHOVEN_DRAIN_TIMEOUT": ("drain_timeout", "1.5", 1.5),
+    "BEETHOVEN_REBALANCE": ("rebalance", "False", False),
+    "BEETHOVEN_TIMING__HEARTBEAT": ("timing", "1.25", Timing(heartbeat=1.25)),
+    "BEETHOVEN_TIMING__SILENCE": ("timing", "4.5s", Timing(silence=4.5)),
+    "BEETHOVEN_TIMING__AUTHORITY": ("timing", "2", Timing(authority=2.0)),
+    "BEETHOVEN_TIMING__LEASE": ("timing", "12", Timing(lease=12.0)),
+    "BEETHOVEN_TIMING__MARGIN": ("timing", "1s", Timing(margin=1.0)),
+    "BEETHOVEN_TIMING__GRACE": ("timing", "500ms", Timing(grace=0.5)),
 }
+
+
+def test_every_variable_is_tested():
+    assert {*OVERRIDES, "BEETHOVEN_LOGGING__LEVEL", "BEETHOVEN_LOGGING__FORMAT"} == {*_VARIABLES}
 
 
 @pytest.mark.parametrize(("variable", "expected"), OVERRIDES.items(), ids=OVERRIDES)
 def test_a_variable_counts_more_than_the_file(variable, expected):
     key, written, value = expected
-    source = '[beethoven]\nname = "file"\nlistener_port = 1\nuse_az_net = false\n'
-    assert getattr(parsed(source, {variable: written}), key) == (value or written)
+    source = '[beethoven]\nname = "file"\nlistener_port = 1\nuse_az_net = false\nseeds = ["x"]\n'
+    found = getattr(parsed(source, {variable: written}), key)
+    assert found == (written if value is None else value)
     assert parsed(source, {variable: ""}) == parsed(source)
 
 

@@ -22,6 +22,9 @@ NETWORK = 'a network, such as "10.1.2.0" or "10.1.2.0/24"'
 DURATION = 'seconds > 0 or a duration such as "1.5s", "500ms" or "2m"'
 SHUTDOWN = 'seconds >= 0, a duration such as "1.5s", "brutal_kill" or "infinity"'
 RESTART = '"permanent", "transient" or "temporary"'
+OWN_ADDRESS = 'a numeric address of this machine, such as "10.1.2.3"'
+SEED = 'an address or a name, such as "10.1.2.3", "[fd00::1]:33000" or "db.internal:33000"'
+LABEL = "a label ([A-Za-z0-9][A-Za-z0-9._=:/-]*, at most 64 characters)"
 PROGRAM_FIRST = "a list of strings, the program first"
 
 NODE = [
@@ -56,11 +59,73 @@ NODE = [
     ("listener_port = 0", "listener_port", "expected an integer from 1 to 65535, got: 0"),
     ('listener_port = "1"', "listener_port", 'expected an integer from 1 to 65535, got: "1"'),
     ("use_az_net = 1", "use_az_net", "expected true or false, got: 1"),
+    *[
+        (f'bind = "{written}"', "bind", f'expected {OWN_ADDRESS}, got: "{written}"')
+        for written in ("", "0.0.0.0", "::", "224.0.0.1", "localhost", "10.1.2.3:7", "fe80::1%eth0")
+    ],
+    ("bind = 1", "bind", f"expected {OWN_ADDRESS}, got: 1"),
+    *[
+        (f'seeds = ["ok", "{written}"]', "seeds", f'expected {SEED}, got: "{written}"')
+        for written in (
+            "",
+            "10.1.2",
+            "10.1.2.300",
+            "10.1.2.3:0",
+            "db:65536",
+            "db:",
+            "db:x",
+            "db:²",
+            "a..b",
+            "a b",
+            "0.0.0.0",
+            "fe80::1%eth0",
+            "[fd00::1",
+            "http://db",
+        )
+    ],
+    ("seeds = [1]", "seeds", f"expected {SEED}, got: 1"),
+    (
+        'seeds = "db"',
+        "seeds",
+        'expected a list of addresses and names, got: "db"\n  write ["db"]',
+    ),
+    (
+        'cluster = "A"',
+        "cluster",
+        'expected a cluster name ([a-z0-9][a-z0-9._-]*, at most 64 characters), got: "A"',
+    ),
+    ("cookie_file = 1", "cookie_file", "expected a string, got: 1"),
+    ('cookie_file = ""', "cookie_file", 'expected the path of a file, got: ""'),
+    ("labels = [1]", "labels", f"expected {LABEL}, got: 1"),
+    ('labels = ["a b"]', "labels", f'expected {LABEL}, got: "a b"'),
+    (
+        'labels = "a b"',
+        "labels",
+        'expected a list of at most 32 labels, got: "a b"\n  write ["a", "b"]',
+    ),
+    (
+        'zone = "-"',
+        "zone",
+        'expected a zone (([A-Za-z0-9][A-Za-z0-9._=:/-]*)?, at most 64 characters), got: "-"',
+    ),
+    ('timing = "slow"', "timing", 'expected "default", "fast" or "wan", got: "slow"'),
+    (
+        "timing = { lease = 1 }",
+        "timing",
+        'expected "default", "fast" or "wan", got: {lease = 1}\n  single values stand in a table [timing]',
+    ),
+    (
+        "drain_timeout = -1",
+        "drain_timeout",
+        'expected seconds >= 0 or a duration such as "1.5s", "500ms" or "2m", got: -1',
+    ),
+    ("rebalance = 1", "rebalance", "expected true or false, got: 1"),
     ("lisener_port = 1", "lisener_port", "unknown key, did you mean 'listener_port'?"),
     (
         "zzz = 1",
         "zzz",
-        "unknown key\n  known here: cluster_net, cluster_net_mask, listener_port, name or use_az_net",
+        "unknown key\n  known here: bind, cluster, cluster_net, cluster_net_mask, cookie_file,"
+        " drain_timeout, labels, listener_port, name, rebalance, seeds, timing, use_az_net or zone",
     ),
 ]
 
@@ -103,6 +168,28 @@ ROLE = [
         "stop_signal",
         "expected a role with a command, got: a role with a module",
     ),
+    ("requires = [1]", "requires", f"expected {LABEL}, got: 1"),
+    (
+        'prefers = "gpu"',
+        "prefers",
+        'expected a list of at most 32 labels, got: "gpu"\n  write ["gpu"]',
+    ),
+    (
+        'handover = "both"',
+        "handover",
+        'expected "stop_first" or "start_first", got: "both"',
+    ),
+    (
+        'reconcile = "none"',
+        "reconcile",
+        'expected "keep_oldest", "keep_newest" or "keep_best", got: "none"',
+    ),
+    ("version = -1", "version", "expected an integer >= 0, got: -1"),
+    (
+        "version = 9223372036854775808",
+        "version",
+        "expected an integer >= 0, got: 9223372036854775808\n  the largest is 9223372036854775807",
+    ),
     ("modul = 1", "modul", "unknown key, did you mean 'module'?"),
     (
         'args = "${GONE}"',
@@ -121,6 +208,41 @@ ROLE = [
 def test_a_role(line, key, text):
     found = problems(f'[roles.x]\nmodule = "a:B"\n{line}')
     assert found == [f"app.toml:3: roles.x.{key}: {text}"]
+
+
+TIMING = [
+    ("", "lease = 0", f"3: timing.lease: expected {DURATION}, got: 0"),
+    ("", "leas = 0", "3: timing.leas: unknown key, did you mean 'lease'?"),
+    ("", "silence = 2", "3: timing.silence: expected seconds >= 3 * heartbeat (3), got: 2"),
+    ("", "authority = 4", "3: timing.authority: expected seconds < silence (4), got: 4"),
+    ("", "lease = 4.5", "3: timing.lease: expected seconds >= 5 * renewal (5), got: 4.5"),
+    (
+        "",
+        'lease = "8s"',
+        "3: timing.lease: expected seconds >= grace + silence + stand + vote + renewal + round trip (8.75), got: 8",
+    ),
+    ("", 'margin = "100ms"', "3: timing.margin: expected seconds >= 2 * 0.01 * lease (0.2), got: 0.1"),
+    (
+        'timing = "fast"',
+        "heartbeat = 1",
+        '2: timing.silence: expected seconds >= 3 * heartbeat (3), got: 1.2\n  that is of timing = "fast"; set silence too',
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("preset", "line", "text"), TIMING)
+def test_the_timing(preset, line, text):
+    assert problems(f"beethoven = {{ {preset} }}\n[timing]\n{line}") == [f"app.toml:{text}"]
+
+
+def test_the_timing_of_the_environment():
+    silence = "expected seconds >= 3 * heartbeat (3), got: 2"
+    assert problems("", {"BEETHOVEN_TIMING__SILENCE": "2"}) == [
+        f"BEETHOVEN_TIMING__SILENCE: {silence}"
+    ]
+    assert problems("", {"BEETHOVEN_SEEDS": "db,1.2"}) == [
+        f'BEETHOVEN_SEEDS: expected {SEED}, got: "1.2"'
+    ]
 
 
 RUNS = [

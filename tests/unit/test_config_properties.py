@@ -15,16 +15,20 @@ from beethoven.node.overrides import _VARIABLES
 from beethoven.node.report import shown
 from beethoven.node.role_tables import _KINDS
 from beethoven.node.settings import NodeSettings
+from beethoven.node.timing_tables import KEYS as TIMES
 
 PATH = Path("/srv/app.toml")
 KEYS = [*_KINDS, "command", "environment", "working_directory", "name", "cluster_net", "x"]
-KEYS += ["cluster_net_mask", "listener_port", "use_az_net", "level", "format"]
+KEYS += ["cluster_net_mask", "listener_port", "use_az_net", "level", "format", "cluster", "bind"]
+KEYS += ["seeds", "cookie_file", "labels", "zone", "timing", "drain_timeout", "rebalance", *TIMES]
 
 SCALARS = st.one_of(
     st.integers(-(10**30), 10**30),
     st.floats(),
     st.booleans(),
-    st.sampled_from(["a:B", "sh", "", "1s", "infinity", "${X}", "127.0.0.1/8", "::/0", "TERM"]),
+    st.sampled_from(
+        ["a:B", "sh", "", "1s", "infinity", "${X}", "127.0.0.1/8", "::/0", "TERM", "fast"]
+    ),
     st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8),
 )
 VALUES = st.recursive(
@@ -41,6 +45,7 @@ DOCUMENTS = st.fixed_dictionaries(
     optional={
         "beethoven": st.one_of(TABLES, VALUES),
         "logging": st.one_of(TABLES, VALUES),
+        "timing": st.one_of(TABLES, VALUES),
         "roles": st.one_of(
             st.dictionaries(st.sampled_from(["a", "b", "B", "beethoven"]), TABLES, max_size=3),
             VALUES,
