@@ -10,7 +10,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
+from beethoven.cluster.addresses import network_of
+from beethoven.cluster.cookie import (
+    CookieSource,
+    load_keyring,
+    requires_cookie,
+    source_of,
+    user_cookie_file,
+)
 from beethoven.errors import ConfigError
+from beethoven.node.addresses import network
 from beethoven.node.config import read_settings
 from beethoven.node.role_loading import role_problems
 from beethoven.node.settings import NodeSettings, RoleSettings
@@ -38,8 +47,9 @@ def checked_settings(file: str, overrides: Mapping[str, str]) -> NodeSettings:
     folder = str(path.absolute().parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    settings = read_settings(path, {**os.environ, **overrides})
-    problems: list[str] = []
+    environ = {**os.environ, **overrides}
+    settings = read_settings(path, environ)
+    problems = cookie_problems(path, settings, environ)
     roles = list(settings.roles)
     while roles:
         # A module may end Python when it is imported: the others are looked at all the same.
@@ -47,6 +57,32 @@ def checked_settings(file: str, overrides: Mapping[str, str]) -> NodeSettings:
     if problems:
         raise ConfigError(problems)
     return settings
+
+
+def cookie_problems(path: Path, settings: NodeSettings, environ: Mapping[str, str]) -> list[str]:
+    """
+    Return what is wrong with the cluster's secret, or with not having one.
+
+    The user's own cookie is not made here: a check leaves nothing behind.
+
+    Args:
+        path: The configuration, as its user names it.
+        settings: What it says.
+        environ: The variables of the environment.
+    """
+    source = source_of(settings.cookie_file, environ)
+    networks = [network(settings)]
+    if settings.bind is not None:
+        networks.append(network_of(settings.bind))
+    for each in networks:
+        if problem := requires_cookie(each, source):
+            return [f"{path}: beethoven.cookie_file: {problem}"]
+    try:
+        if source is not CookieSource.USER or user_cookie_file(environ).exists():
+            load_keyring(settings.cookie_file, environ)
+    except ConfigError as error:
+        return error.problems
+    return []
 
 
 def _problems_in_a_copy(roles: list[RoleSettings]) -> list[str]:

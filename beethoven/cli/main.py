@@ -13,12 +13,26 @@ from beethoven.cli import exit_codes
 from beethoven.cli.output import print_error
 from beethoven.errors import AlreadyRunning, BeethovenError, ConfigError
 
-# Each is a module of this package with SUMMARY, `configure(parser)` and `run(options)`.
-VERBS: Final = ("run", "check", "status", "tree", "call", "restart", "stop", "version")
+# Each is a module of this package with SUMMARY, `configure(parser)` and `run(options)`. It has
+# underscores where the verb has dashes.
+VERBS: Final = (
+    "run",
+    "check",
+    "status",
+    "tree",
+    "call",
+    "restart",
+    "allocate",
+    "explain",
+    "drain",
+    "stop",
+    "explain-timing",
+    "version",
+)
 
 
 def _verb(name: str) -> ModuleType:
-    return import_module(f"beethoven.cli.{name}")
+    return import_module(f"beethoven.cli.{name.replace('-', '_')}")
 
 
 def _version() -> str:

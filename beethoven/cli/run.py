@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from beethoven.cli.checking import checked_settings
+from beethoven.cli.several import run_nodes
 from beethoven.errors import ConfigError
 from beethoven.log import LogFormat, LogLevel
 from beethoven.node.root import run_node
@@ -25,6 +26,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="the node's name, instead of the one in the file")
     parser.add_argument("--log-level", choices=[*LogLevel], help="instead of the one in the file")
     parser.add_argument("--log-format", choices=[*LogFormat], help="instead of the one in the file")
+    parser.add_argument(
+        "--nodes",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="play a cluster of so many nodes in this terminal (default: 1)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -39,7 +47,17 @@ def run(options: argparse.Namespace) -> int:
         settings = checked_settings(options.file, given)
     except ConfigError as error:
         raise ConfigError([_as_option(problem, given) for problem in error.problems]) from error
+    if options.nodes > 1:
+        return run_nodes(settings, options.nodes, given)
     return run_node(settings)
+
+
+def _count(text: str) -> int:
+    """Return how many nodes are to run."""
+    value = int(text) if text.isascii() and text.isdecimal() and len(text) <= 3 else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to 999, got: {text!r}")
+    return value
 
 
 def _as_option(problem: str, given: Mapping[str, str]) -> str:

@@ -29,15 +29,15 @@ def run(options: argparse.Namespace) -> int:
         print_json(status)
     else:
         _show(status)
-    alive = sum(member["state"] == "alive" for member in status["members"])
-    complete = all(is_complete(role, alive) for role in status["roles"])
+    complete = all(map(is_complete, status["roles"]))
     return exit_codes.OK if complete else exit_codes.NOT_RUNNING
 
 
-def is_complete(role: dict[str, Any], nodes: int) -> bool:
+def is_complete(role: dict[str, Any]) -> bool:
     """Whether a role runs as often as it can, or has done what it was there for."""
     settled = sum(map(_is_settled, role["instances"]))
-    possible: int = min(role["wanted"], nodes)
+    # No node may be able to run it; one that says nothing about itself yet will be.
+    possible: int = min(role["wanted"], max(1, role["eligible"]))
     return settled >= possible
 
 
@@ -51,6 +51,10 @@ def _is_settled(instance: dict[str, Any]) -> bool:
 def _show(status: dict[str, Any]) -> None:
     node = status["node"]
     print(f"node {node['name']}  {node['address']}  {node['state']}  pid {node['pid']}")
+    if len(status["members"]) > 1:
+        members = [_member_row(member, node) for member in status["members"]]
+        print_table(("MEMBER", "ADDRESS", "STATE", "ROLES"), members)
+        print()
     rows = [
         (
             role["name"],
@@ -68,6 +72,12 @@ def _show(status: dict[str, Any]) -> None:
     if rows:
         columns = ("ROLE", "RUNNING", "NODE", "PID", "STATE", "RESTARTS", "SINCE", "LAST EXIT")
         print_table(columns, rows)
+
+
+def _member_row(member: dict[str, Any], node: dict[str, Any]) -> tuple[str, ...]:
+    decides = member["name"] == node["coordinator"] and member["state"] not in {"down", "left"}
+    state = f"{member['state']}, coordinator" if decides else member["state"]
+    return member["name"], member["address"], state, " ".join(member["roles"]) or "-"
 
 
 _NONE = {"node": "-", "pid": None, "state": "-", "restarts": "-", "since": "-", "last_exit": None}

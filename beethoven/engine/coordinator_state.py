@@ -96,6 +96,8 @@ class CoordinatorState:
         self._assigner = self._new_assigner()
         self._specs = dict(self.table.specs)
         self._changed_at: float | None = None
+        # Of those whom the table tells, the ones that this node has been linked to itself.
+        self._met: set[str] = set()
         self._gate_closed_at: float | None = None
         self._has_searched = False
         self._is_draining = False
@@ -182,6 +184,7 @@ class CoordinatorState:
         if not joined and not left and self._changed_at is not None:
             return
         self._changed_at = self._now
+        self._met = (self._met & self.table.members) | self._view.members.keys()
         self._assigner.lose(left, now=self._now)
         self._warned = {each for each in self._warned if each.node_id in self._view.members}
         self._sent = {each: at for each, at in self._sent.items() if each in self._view.members}
@@ -231,18 +234,18 @@ class CoordinatorState:
         return self._authority.holds([self._now, *followers], now=self._now)
 
     def _may_begin(self) -> bool:
-        if self._own is not None or self._adopted != NO_STAMP:
+        if self._own is not None:
             return True
         if self._changed_at is None:
             return False
-        if self.table.members & self._view.members.keys():
-            # The others have a table already. Of one whose nodes cannot be reached yet this is no
-            # proof: its coordinator has only been faster than this node's own eyes.
-            return True
+        has_settled = self._now - self._changed_at >= self._settings.settle
+        if self._adopted != NO_STAMP or self.table.members & self._view.members.keys():
+            # The others have a table already, or a former life of this process had it. Of one whose
+            # nodes cannot be reached yet this is no proof: its coordinator has only been faster
+            # than this node's own eyes. Nor is gone who was never there in this life.
+            return has_settled or self.table.members <= self._met
         is_alone = len(self._view.members) == 1
-        return (is_alone and self._has_searched) or (
-            self._now - self._changed_at >= self._settings.settle
-        )
+        return has_settled or (is_alone and self._has_searched)
 
     def _take_over(self) -> None:
         """Begin a reign: above every epoch ever heard of, with everything that is known."""

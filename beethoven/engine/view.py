@@ -34,6 +34,7 @@ class View:
     def __init__(self, me: Member, patience: float) -> None:
         self.me = me
         self.members: dict[str, Member] = {me.node_id: me}
+        self.eldest = me
         self._patience = patience
         self._heard: dict[str, Heard] = {}
         self._joined: dict[str, float] = {me.node_id: 0.0}
@@ -45,6 +46,7 @@ class View:
         joined = sorted(after.keys() - self.members.keys())
         left = sorted(self.members.keys() - after.keys())
         self.members = {node_id: after[node_id] for node_id in sorted(after)}
+        self.eldest = min(after.values(), key=seniority)
         old = now - self._patience
         self._departed = {each: at for each, at in self._departed.items() if at > old}
         for node_id in left:
@@ -72,10 +74,6 @@ class View:
     def heard(self) -> dict[str, Heard]:
         """The latest word of each member that has spoken, sorted."""
         return {each: self._heard[each] for each in self.members if each in self._heard}
-
-    @property
-    def eldest(self) -> Member:
-        return min(self.members.values(), key=seniority)
 
     @property
     def words(self) -> list[tuple[str, Report]]:
@@ -108,9 +106,11 @@ class View:
         while after the oldest has gone the others may just not have noticed.
         """
         oldest = mine = seniority(self.eldest)
-        for node_id, heard in self.heard.items():
+        for node_id, heard in self._heard.items():
             elder = heard.report.eldest
-            if elder is None or node_id == self.me.node_id or elder.node_id in self.members:
+            if elder is None or node_id not in self.members:
+                continue
+            if elder >= oldest or node_id == self.me.node_id or elder.node_id in self.members:
                 continue
             departed = self._departed.get(elder.node_id)
             if departed is not None and now - departed < self._patience:

@@ -1,30 +1,214 @@
-"""Which address of this machine a node goes by."""
+"""Where a node listens, what it is called, and where others may be."""
 
-import ipaddress
+import errno
+import os
+import re
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Final
 
+from beethoven import clock
+from beethoven.cluster.addresses import Address, Network, bind_candidates, network_of
+from beethoven.cluster.locator_events import LocatorSettings
+from beethoven.errors import AddressTaken, NoAddress
 from beethoven.node.settings import NodeSettings
 
+_BACKLOG: Final = 1024
+_GLANCE: Final = 0.05
+_LONGEST_NAME: Final = 64
 
-def own_address(settings: NodeSettings) -> str:
+# Names that many machines have; nodes of one name would take turns in a cluster.
+_NO_NAMES: Final = frozenset({"", "localhost"})
+
+_NEIGHBOURS: Final = Path("/proc/sys/net/ipv4/neigh/default/gc_thresh3")
+# What Linux has unless somebody has raised it.
+_FEWEST_NEIGHBOURS: Final = 1024
+
+
+def network(settings: NodeSettings) -> Network:
+    """Return the network of the cluster."""
+    return network_of(settings.cluster_net, settings.cluster_net_mask)
+
+
+def open_listener(
+    settings: NodeSettings, *, patience: float = 2.0
+) -> tuple[socket.socket, Address]:
     """
-    Return the node's `address:port`: the machine's address inside the cluster's network.
+    Return a socket that listens, does not block and is not inherited, and its address.
 
-    On loopback, and where the machine has none inside, that is the first host of the network.
+    It is the first address that is free of those that the settings allow: `bind`; on loopback, any
+    of the network; else those of this machine inside the network.
+
+    Args:
+        settings: The settings of the node.
+        patience: How long the only allowed address is waited for, in seconds: the processes of a
+            node that was just killed may hold it for a moment.
+
+    Raises:
+        AddressTaken: All of them are in use.
+        NoAddress: There is none, or the system does not let this user listen there.
     """
-    net = ipaddress.ip_network(f"{settings.cluster_net}/{settings.cluster_net_mask}")
-    inside = [each for each in _machine_addresses() if each in net and not net.is_loopback]
-    address = inside[0] if inside else next(iter(net.hosts()))
-    host = f"[{address}]" if net.version == 6 else str(address)
-    return f"{host}:{settings.listener_port}"
+    candidates = bind_candidates(network(settings), _machine_addresses(), bind=settings.bind)
+    if not candidates:
+        raise NoAddress(_nothing_inside(settings))
+    deadline = clock.monotonic() + patience
+    while True:
+        for host in candidates:
+            address = Address(host, settings.listener_port)
+            if (listener := _listen(settings, address)) is not None:
+                return listener, address
+        if len(candidates) > 1 or clock.monotonic() >= deadline:
+            raise AddressTaken(_all_taken(candidates[0], candidates[-1], settings))
+        threading.Event().wait(_GLANCE)
 
 
-def _machine_addresses() -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+def _listen(settings: NodeSettings, address: Address) -> socket.socket | None:
+    """Return a socket that listens there; `None` if the address is in use."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # Connections of an earlier node may be winding down; who listens still keeps us out.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setblocking(False)
+        listener.bind((address.host, address.port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            return None
+        raise NoAddress(_cannot_listen(settings, address, error)) from error
+    return listener
+
+
+def _cannot_listen(settings: NodeSettings, address: Address, error: OSError) -> str:
+    key = "cluster_net" if settings.bind is None else "bind"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return (
+            f"{key}: expected an address of this machine, got: {address.host}; "
+            f"it has {_listed(_machine_addresses())}"
+        )
+    if error.errno == errno.EACCES:
+        key = "listener_port"
+    return f"{key}: cannot listen on {address}: {error.strerror}"
+
+
+def _nothing_inside(settings: NodeSettings) -> str:
+    return (
+        f"cluster_net: expected this machine to have an address inside "
+        f"{network(settings)}; it has {_listed(_machine_addresses())}"
+    )
+
+
+def _all_taken(first: str, last: str, settings: NodeSettings) -> str:
+    port = settings.listener_port
+    if first == last:
+        return f"listener_port: another node, or another program, listens on {Address(first, port)}"
+    return (
+        f"listener_port: other nodes, or other programs, listen on port {port} of all "
+        f"addresses from {first} to {last}; use another port or a smaller cluster_net_mask"
+    )
+
+
+def _listed(addresses: Iterator[str]) -> str:
+    return ", ".join(sorted(set(addresses))) or "none"
+
+
+def _machine_addresses() -> Iterator[str]:
+    """Yield the addresses of this machine; psutil is imported only if somebody looks."""
     import psutil
 
-    texts = [
-        entry.address.partition("%")[0]
-        for entries in psutil.net_if_addrs().values()
-        for entry in entries
-        if entry.family.name in {"AF_INET", "AF_INET6"}
-    ]
-    return [ipaddress.ip_address(text) for text in texts]
+    for entries in psutil.net_if_addrs().values():
+        for entry in entries:
+            if entry.family in {socket.AF_INET, socket.AF_INET6}:
+                yield entry.address
+
+
+def node_name(settings: NodeSettings, address: Address, machine: str | None = None) -> str:
+    """
+    Return what the node is called: as configured, or else after its place.
+
+    On loopback that is its address, elsewhere the first part of the machine's name. The form is the
+    one of names between nodes: small letters, digits, `.`, `_` and `-`.
+
+    Args:
+        settings: The settings of the node.
+        address: Where it listens.
+        machine: The host name of the machine; `None` asks the system.
+    """
+    if settings.name is not None:
+        return settings.name
+    if not ip_network(address.host).is_loopback:
+        whole = socket.gethostname() if machine is None else machine
+        short = whole.lower().partition(".")[0]
+        name = re.sub("[^a-z0-9_-]", "-", short).lstrip("_-")[:_LONGEST_NAME]
+        if name not in _NO_NAMES:
+            return name
+    name = address.host.replace(":", "-")
+    return f"0{name}" if name.startswith("-") else name
+
+
+def locator_settings(settings: NodeSettings) -> LocatorSettings:
+    """Return where other nodes are looked for, and how fast."""
+    net = network(settings)
+    return LocatorSettings(
+        networks=(net,),
+        per_second=search_pace(net, _neighbour_limit()),
+        port=settings.listener_port,
+        seeds=settings.seeds,
+        names=settings.seed_names,
+        skip_azure_reserved=settings.use_az_net,
+    )
+
+
+def search_pace(net: Network, neighbours: int) -> float:
+    """
+    Return how many addresses of a network are asked in a second.
+
+    On a network that this machine is attached to, each address that does not answer takes a place
+    in the kernel's table of neighbours for 3 s. If that is full, other programs suffer, and nodes
+    that are there are missed.
+
+    Args:
+        net: The network.
+        neighbours: How many places the table has.
+    """
+    default = LocatorSettings((), 1).per_second
+    if net.is_loopback or net.num_addresses <= neighbours * 3 / 4:
+        return default
+    return min(default, neighbours / 4)
+
+
+def _neighbour_limit() -> int:
+    try:
+        return int(_NEIGHBOURS.read_text("ascii"))
+    except (OSError, ValueError):
+        return _FEWEST_NEIGHBOURS
+
+
+def state_file(
+    settings: NodeSettings, name: str, environ: Mapping[str, str] = os.environ
+) -> str | None:
+    """
+    Return where a node remembers its peers: a file inside `$XDG_STATE_HOME/beethoven`.
+
+    Args:
+        settings: The settings of the node.
+        name: What the node is called.
+        environ: The variables of the environment.
+
+    Returns:
+        The path, absolute; `None` if the user has neither that folder nor a home.
+
+    Source:
+        XDG Base Directory Specification: ~/.local/state by default, relative paths are ignored.
+    """
+    folder = Path(environ.get("XDG_STATE_HOME", ""))
+    if not folder.is_absolute():
+        home = Path(environ.get("HOME", ""))
+        if not home.is_absolute():
+            return None
+        folder = home / ".local" / "state"
+    return str(folder / "beethoven" / f"peers-{settings.cluster}-{name}.json")

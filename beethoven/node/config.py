@@ -6,24 +6,32 @@ It starts and imports nothing; whether the classes of roles can be loaded is che
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import tomli
 
+from beethoven.cluster.addresses import Address, network_of
+from beethoven.cluster.locator_events import HostName
 from beethoven.errors import ConfigError
 from beethoven.log import LogFormat, LogLevel
 from beethoven.node import kinds
 from beethoven.node.networks import read_network
 from beethoven.node.overrides import override
+from beethoven.node.programs import file_in
 from beethoven.node.report import Report
 from beethoven.node.role_tables import read_roles
+from beethoven.node.seeds import Seed, numeric, seeds
 from beethoven.node.settings import LogSettings, NodeSettings
 from beethoven.node.tables import TableReader
+from beethoven.node.timing_tables import read_timing
 from beethoven.node.toml_lines import KeyPath, locate_keys
 
 _LARGEST: Final = 16_000_000
-_NAME: Final = kinds.matching("[a-z0-9][a-z0-9._-]*", called="a node name", longest=32)
+_FORM: Final = "[a-z0-9][a-z0-9._-]*"
+_NAME: Final = kinds.matching(_FORM, called="a node name", longest=32)
+_CLUSTER: Final = kinds.matching(_FORM, called="a cluster name", longest=64)
 
 
 def read_settings(path: Path, environ: Mapping[str, str]) -> NodeSettings:
@@ -114,20 +122,38 @@ def _read_node(root: TableReader, path: Path) -> NodeSettings:
     table = root.table("beethoven")
     net, mask = read_network(table, default.cluster_net, default.cluster_net_mask)
     port = table.read("listener_port", kinds.integer(1, 65535), default.listener_port)
+    places: tuple[Seed, ...] = table.read("seeds", seeds(port), ())
     settings = NodeSettings(
         path=file,
         name=table.read("name", _NAME, default.name),
+        cluster=table.read("cluster", _CLUSTER, default.cluster),
         cluster_net=net,
         cluster_net_mask=mask,
         listener_port=port,
+        bind=table.read("bind", numeric, default.bind),
+        seeds=tuple(each for each in places if isinstance(each, Address)),
+        seed_names=tuple(each for each in places if isinstance(each, HostName)),
         use_az_net=table.read("use_az_net", kinds.boolean, default.use_az_net),
+        cookie_file=table.read("cookie_file", file_in(file.parent), default.cookie_file),
+        labels=table.read("labels", kinds.labels, default.labels),
+        zone=table.read("zone", kinds.zone, default.zone),
+        timing=read_timing(table, root.table("timing")),
+        drain_timeout=table.read("drain_timeout", kinds.patience, default.drain_timeout),
+        rebalance=table.read("rebalance", kinds.boolean, default.rebalance),
         logging=_read_logging(root.table("logging")),
         roles=read_roles(root.table("roles"), file.parent),
-        notes=root.report.notes,
     )
+    _note_what_is_not_searched(table, settings)
     table.finish()
     root.finish()
-    return settings
+    return replace(settings, notes=root.report.notes)
+
+
+def _note_what_is_not_searched(table: TableReader, settings: NodeSettings) -> None:
+    network = network_of(settings.cluster_net, settings.cluster_net_mask)
+    if network.version == 6 and not settings.seeds and not settings.seed_names:
+        note = f"{network} is not searched, as no network of IPv6 is, and no seeds are set"
+        table.report.note(table.path_of("cluster_net"), note)
 
 
 def _read_logging(table: TableReader) -> LogSettings:

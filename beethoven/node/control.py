@@ -8,6 +8,7 @@ import contextlib
 import math
 import os
 import select
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -19,15 +20,20 @@ from beethoven.errors import (
     CallTimeout,
     ChildNotFound,
     NodeError,
+    NodeNotFound,
     NoProcess,
     ProcessError,
     ProcessExited,
     RoleNotRunning,
 )
+from beethoven.node.component_names import (
+    CORE_SERVER,
+    NAMESPACE,
+    ROLE_SERVER,
+    ROLE_SUPERVISOR,
+    ROOT,
+)
 from beethoven.node.presence import Presence, find_node
-from beethoven.node.role_server import NAME as ROLE_SERVER
-from beethoven.node.role_server import ROLE_SUPERVISOR
-from beethoven.node.tree import NAMESPACE, ROOT
 from beethoven.runtime import names
 from beethoven.runtime.reference import Ref
 from beethoven.supervision.listing import ChildEntry
@@ -91,22 +97,52 @@ class NodeClient:
             _, entries = self.process(ROOT).call(("which_children",), 2.0)
         except ProcessError:
             return True
-        return not any(each.id == child and each.status not in _ENDING for each in entries)
+        return not any(each.id == child and _comes_back(each) for each in entries)
 
     def status(self, timeout: float = 5.0) -> dict[str, Any]:
         """Return `{"node", "members", "roles"}`, as `status --json` prints it."""
         node = self.presence
-        roles: list[dict[str, Any]] = self._ask(ROLE_SERVER, "status", timeout)
-        own = {
+        own: list[dict[str, Any]] = self._ask(ROLE_SERVER, "status", timeout)
+        cluster: dict[str, Any] = self._ask(CORE_SERVER, "overview", timeout)
+        members = cluster["members"]
+        me = next(each for each in members if each["name"] == node.name)
+        others = [each for each in members if each["state"] == "alive" and each is not me]
+        told = {
             "name": node.name,
             "address": node.address,
-            "state": "standalone",
+            "state": "leaving" if me["state"] == "leaving" else _state(len(others)),
             "pid": node.pid,
             "since": utc(node.since),
+            "coordinator": cluster["coordinator"],
         }
-        running = [role["name"] for role in roles if role["running"]]
-        member = {"name": node.name, "address": node.address, "state": "alive", "roles": running}
-        return {"node": own, "members": [member], "roles": roles}
+        return {"node": told, "members": members, "roles": _merged(node.name, own, cluster)}
+
+    def explain(self, role: str, timeout: float = 5.0) -> dict[str, Any]:
+        """
+        Return why a role is where it is, see `overview.explanation`.
+
+        Raises:
+            RoleNotRunning: No node has such a role.
+        """
+        told: dict[str, Any] | None = self._ask(CORE_SERVER, ("explain", role), timeout)
+        if told is None:
+            raise RoleNotRunning(f"no node has a role {role!r}")
+        return told
+
+    def drain(self, name: str, timeout: float = 5.0) -> None:
+        """
+        Have a node hand over its roles, leave the cluster and stop; do not wait for it.
+
+        Args:
+            name: The node, this one or another; empty for this one.
+            timeout: Seconds to wait for the answer.
+
+        Raises:
+            NodeNotFound: There is no such member.
+        """
+        answer: str = self._ask(CORE_SERVER, ("drain", name), timeout)
+        if answer != "ok":
+            raise NodeNotFound(answer)
 
     def tree(self) -> dict[str, Any]:
         """Return the supervision tree: `{"id", "pid", "status", "type", "children"}`, nested."""
@@ -120,6 +156,17 @@ class NodeClient:
             "last_exit": None,
             "children": _children(root),
         }
+
+    def allocation_list(self, timeout: float = 5.0) -> list[dict[str, Any]]:
+        """
+        Return the living nodes with their load, least busy first.
+
+        Returns:
+            `{"name", "node_id", "address", "score", "cpu", "memory", "roles", "signals"}` for each
+            that is not leaving: percentages, and the points of the score by signal.
+        """
+        listed: list[dict[str, Any]] = self._ask(CORE_SERVER, "allocation_list", timeout)
+        return listed
 
     def call(self, role: str, request: Any, timeout: float | None = 5.0) -> Any:
         """
@@ -148,8 +195,9 @@ class NodeClient:
         return RoleNotRunning(f"role {role!r} has no instance on node {node!r}")
 
     def _role(self, role: str) -> dict[str, Any]:
-        """Return the status of a role."""
-        roles: dict[str, dict[str, Any]] = {each["name"]: each for each in self.status()["roles"]}
+        """Return what this node has of a role, told by the node that runs it."""
+        own: list[dict[str, Any]] = self._ask(ROLE_SERVER, "status", 5.0)
+        roles = {each["name"]: each for each in own}
         if role in roles:
             return roles[role]
         nearest = get_close_matches(role, roles, n=1)
@@ -202,11 +250,9 @@ class NodeClient:
         Raises:
             CallTimeout: It still stops after `timeout` seconds.
         """
-        deadline = math.inf if timeout is None else clock.monotonic() + timeout
         with _Life(self.presence.pid) as root:
-            with contextlib.suppress(NoProcess):
-                self.process(ROOT).stop("shutdown", timeout)
-            if not root.wait(None if timeout is None else _left(deadline)):
+            root.signal(signal.SIGTERM)
+            if not root.wait(timeout):
                 raise CallTimeout(target=f"node {self.presence.name}", timeout=timeout or 0)
 
 
@@ -226,6 +272,14 @@ class _Life:
         if self._descriptor >= 0:
             os.close(self._descriptor)
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, if it lives."""
+        with contextlib.suppress(ProcessLookupError):
+            if self._descriptor >= 0:
+                signal.pidfd_send_signal(self._descriptor, number)
+            else:
+                os.kill(self._pid, number)
+
     def wait(self, timeout: float | None) -> bool:
         """Return whether it ends within `timeout` seconds; None waits for ever."""
         if self._descriptor >= 0:
@@ -239,6 +293,36 @@ class _Life:
         except psutil.TimeoutExpired:
             return False
         return True
+
+
+def _comes_back(part: ChildEntry) -> bool:
+    """Whether a part of the node runs, will again, or is still to be started for the first time."""
+    return part.status not in _ENDING or (part.status == "stopped" and part.last_exit is None)
+
+
+def _state(others: int) -> str:
+    return "clustered" if others else "standalone"
+
+
+def _merged(node: str, own: list[dict[str, Any]], cluster: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the roles of the cluster, with what this node says of its own at this moment."""
+    here = {role["name"]: role for role in own}
+    merged = []
+    for name in dict.fromkeys([*here, *cluster["roles"]]):
+        told = cluster["roles"].get(name, {"wanted": 0, "eligible": 0, "instances": []})
+        elsewhere = [each for each in told["instances"] if each["node"] != node]
+        mine = here[name]["instances"] if name in here else []
+        instances = sorted([*mine, *elsewhere], key=lambda each: str(each["node"]))
+        merged.append(
+            {
+                "name": name,
+                "wanted": told["wanted"] or here[name]["wanted"],
+                "eligible": told["eligible"],
+                "running": sum(each["state"] == "running" for each in instances),
+                "instances": instances,
+            }
+        )
+    return merged
 
 
 def _left(deadline: float) -> float:

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from keyword import iskeyword
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from beethoven.node.durations import LONGEST, seconds_of
 from beethoven.node.report import shown
@@ -19,6 +19,11 @@ T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 
 Kind = Callable[[object], T]
+
+# What TOML and messages between nodes can hold.
+LARGEST: Final = 2**63 - 1
+_MOST_LABELS: Final = 32
+_LABEL: Final = "[A-Za-z0-9][A-Za-z0-9._=:/-]*"
 
 
 class Unexpected(ValueError):
@@ -50,13 +55,15 @@ def text(value: object) -> str:
     return value
 
 
-def integer(lowest: int, highest: int | None = None) -> Kind[int]:
+def integer(lowest: int, highest: int = LARGEST) -> Kind[int]:
     """Return the kind of integers in a range, both ends included."""
-    rule = f">= {lowest}" if highest is None else f"from {lowest} to {highest}"
+    rule = f">= {lowest}" if highest == LARGEST else f"from {lowest} to {highest}"
 
     def check(value: object) -> int:
-        if type(value) is not int or value < lowest or (highest is not None and value > highest):
-            raise Unexpected(f"an integer {rule}", value)
+        if type(value) is not int or not lowest <= value <= highest:
+            is_huge = type(value) is int and value > LARGEST
+            fix = f"the largest is {LARGEST}" if is_huge else None
+            raise Unexpected(f"an integer {rule}", value, fix=fix)
         return value
 
     return check
@@ -85,11 +92,24 @@ def matching(pattern: str, *, called: str, longest: int) -> Kind[str]:
     return check
 
 
+_label: Final = matching(_LABEL, called="a label", longest=64)
+zone: Final = matching(f"({_LABEL})?", called="a zone", longest=64)
+
+
 def duration(value: object) -> float:
     """Check a duration that is not nothing, and return it in seconds."""
     seconds = seconds_of(value)
     if seconds is None or not 0 < seconds <= LONGEST:
         rule = 'seconds > 0 or a duration such as "1.5s", "500ms" or "2m"'
+        raise Unexpected(rule, value, fix=_shorten(seconds))
+    return float(seconds)
+
+
+def patience(value: object) -> float:
+    """Check how long something is waited for, which may be not at all, and return it in seconds."""
+    seconds = seconds_of(value)
+    if seconds is None or not 0 <= seconds <= LONGEST:
+        rule = 'seconds >= 0 or a duration such as "1.5s", "500ms" or "2m"'
         raise Unexpected(rule, value, fix=_shorten(seconds))
     return float(seconds)
 
@@ -129,6 +149,13 @@ def command(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not value or not value[0]:
         raise Unexpected("a list of strings, the program first", value, fix=_as_list(value))
     return tuple(text(word) for word in value)
+
+
+def labels(value: object) -> frozenset[str]:
+    """Check a list of labels of nodes."""
+    if not isinstance(value, list) or len(value) > _MOST_LABELS:
+        raise Unexpected(f"a list of at most {_MOST_LABELS} labels", value, fix=_as_list(value))
+    return frozenset(_label(each) for each in value)
 
 
 def alternatives(choices: Sequence[str]) -> str:

@@ -1,11 +1,12 @@
 """
 Settings that the environment gives instead of the file.
 
-Each key of `[beethoven]` and `[logging]` has a variable. An empty variable counts as not set, and
-other variables that start with `BEETHOVEN_`, such as those that a node hands to its processes,
-are not looked at.
+Each key of `[beethoven]`, `[timing]` and `[logging]` has a variable; lists are separated by commas.
+An empty variable counts as not set, and other variables that start with `BEETHOVEN_`, such as those
+that a node hands to its processes, are not looked at.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -61,12 +62,36 @@ def _switch(written: str) -> bool | str:
     return _SWITCHES.get(written.lower(), _text(written))
 
 
+def _seconds(written: str) -> float | str:
+    is_number = re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", written)
+    return float(written) if is_number else _text(written)
+
+
+def _list(written: str) -> list[str]:
+    return [_text(part.strip()) for part in written.split(",") if part.strip()]
+
+
 _VARIABLES: Final[dict[str, tuple[str, str, Callable[[str], object]]]] = {
     "BEETHOVEN_NAME": ("beethoven", "name", _text),
+    "BEETHOVEN_CLUSTER": ("beethoven", "cluster", _text),
     "BEETHOVEN_CLUSTER_NET": ("beethoven", "cluster_net", _text),
     "BEETHOVEN_CLUSTER_NET_MASK": ("beethoven", "cluster_net_mask", _text),
     "BEETHOVEN_LISTENER_PORT": ("beethoven", "listener_port", _number),
+    "BEETHOVEN_BIND": ("beethoven", "bind", _text),
+    "BEETHOVEN_SEEDS": ("beethoven", "seeds", _list),
     "BEETHOVEN_USE_AZ_NET": ("beethoven", "use_az_net", _switch),
+    "BEETHOVEN_COOKIE_FILE": ("beethoven", "cookie_file", _text),
+    "BEETHOVEN_LABELS": ("beethoven", "labels", _list),
+    "BEETHOVEN_ZONE": ("beethoven", "zone", _text),
+    "BEETHOVEN_TIMING": ("beethoven", "timing", _text),
+    "BEETHOVEN_DRAIN_TIMEOUT": ("beethoven", "drain_timeout", _seconds),
+    "BEETHOVEN_REBALANCE": ("beethoven", "rebalance", _switch),
+    "BEETHOVEN_TIMING__HEARTBEAT": ("timing", "heartbeat", _seconds),
+    "BEETHOVEN_TIMING__SILENCE": ("timing", "silence", _seconds),
+    "BEETHOVEN_TIMING__AUTHORITY": ("timing", "authority", _seconds),
+    "BEETHOVEN_TIMING__LEASE": ("timing", "lease", _seconds),
+    "BEETHOVEN_TIMING__MARGIN": ("timing", "margin", _seconds),
+    "BEETHOVEN_TIMING__GRACE": ("timing", "grace", _seconds),
     "BEETHOVEN_LOGGING__LEVEL": ("logging", "level", _text),
     "BEETHOVEN_LOGGING__FORMAT": ("logging", "format", _text),
 }

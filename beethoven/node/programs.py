@@ -1,4 +1,4 @@
-"""Files that a role needs on this machine: its program and its working directory."""
+"""Files that a configuration names: programs, working directories and others."""
 
 import os
 import shutil
@@ -39,6 +39,18 @@ def folder_in(folder: Path) -> Kind[Path]:
         if not _is_folder(path):
             raise Unexpected("an existing folder", value)
         return path
+
+    return check
+
+
+def file_in(folder: Path) -> Kind[Path]:
+    """Return the kind of paths, relative to a folder, of files that need not exist."""
+
+    def check(value: object) -> Path:
+        written = text(value)
+        if not written:
+            raise Unexpected("the path of a file", value)
+        return folder / written
 
     return check
 

@@ -1,47 +1,65 @@
 """
 RoleServer: sees to it that this node runs what it should, and tells what it runs.
 
-It may die at any moment: what runs goes on running, and its successor looks again.
+It may die at any moment: what runs goes on running, and its successor asks the core server for the
+table and looks again. While it knows no table it starts and stops nothing.
 """
 
 from dataclasses import dataclass
 from typing import Any, Final
 
+from beethoven import clock
+from beethoven.engine.coordinator import RolesHere
+from beethoven.engine.records import LONGEST_STATE
+from beethoven.engine.table import NO_STAMP, Table
 from beethoven.errors import CallError
 from beethoven.log import get_log
+from beethoven.node import handing_over
+from beethoven.node.component_names import CORE_SERVER, ROLE_SERVER, ROLE_SUPERVISOR
+from beethoven.node.handle import Node
 from beethoven.node.role_process import child_spec
 from beethoven.node.role_server_state import (
     RoleEnded,
     RoleStarted,
     StartRole,
     StopRole,
+    is_settled,
     news,
     reconcile,
     role_status,
+    roles_here,
 )
 from beethoven.node.settings import RoleSettings
 from beethoven.runtime.exit_signals import Down
-from beethoven.runtime.reference import call, cast
+from beethoven.runtime.reference import Ref, call, cast, cast_or_drop, send_or_drop
 from beethoven.runtime.role import Caller, Role
+from beethoven.runtime.role_context import SnapshotRequest
 from beethoven.supervision.listing import ChildEntry
 
-NAME: Final = "beethoven.role_server"
-ROLE_SUPERVISOR: Final = "beethoven.role_supervisor"
+NAME: Final = ROLE_SERVER
 
 # How often it looks, in seconds: the bound within which a missing instance is noticed.
 _INTERVAL: Final = 0.5
-# While one starts, so that it is soon told that it runs.
+# While one starts or stops, so that it is soon told that it runs or is gone.
 _SHORT_INTERVAL: Final = 0.05
 _ASK_TIMEOUT: Final = 2.0
+# How often the core server is told what runs here though nothing has changed.
+_STATE_INTERVAL: Final = 2.0
 
 log = get_log("role_server")
 
 
 @dataclass(frozen=True, slots=True)
 class RoleServerArgs:
-    """What the role server is started with."""
+    """
+    What the role server is started with.
 
-    node: str
+    Attributes:
+        node: This node.
+        roles: The roles in its configuration.
+    """
+
+    node: Node
     roles: tuple[RoleSettings, ...]
 
 
@@ -50,18 +68,22 @@ class RoleServer(Role):
 
     def init(self, args: RoleServerArgs) -> None:
         self._args = args
-        self._wanted = {role.name: child_spec(role) for role in args.roles}
+        self._roles = {role.name: role for role in args.roles}
+        self._table: Table | None = None
+        self._states = handing_over.States(self.ref.folder)
+        self._slots: dict[str, int] = {}
         self._is_supervised = True
-        self._is_starting = False
+        self._is_busy = False
         self._timer = 0
         self._has_monitor = False
         self._last_look: dict[str, ChildEntry] | None = None
+        self._told: tuple[RolesHere, float] | None = None
         self.continue_with("look")
 
     def handle_continue(self, argument: Any) -> None:
         self._look()
         self.cancel_timer(self._timer)
-        self._timer = self.send_after(_SHORT_INTERVAL if self._is_starting else _INTERVAL, "look")
+        self._timer = self.send_after(_SHORT_INTERVAL if self._is_busy else _INTERVAL, "look")
 
     def handle_info(self, message: Any) -> None:
         match message:
@@ -73,6 +95,30 @@ class RoleServer(Role):
                 self.continue_with("look")
             case _:
                 super().handle_info(message)
+
+    def handle_cast(self, request: Any) -> None:
+        match request:
+            case ("assigned", Table() as table):
+                self._table = table
+                places = table.roles_of(self._args.node.node_id)
+                self._slots.update({role: place.slot for role, place in places.items()})
+                self.continue_with("look")
+            case ("snapshot", str(role), bytes(state)):
+                self._states.answered(role)
+                if len(state) <= LONGEST_STATE:
+                    cast_or_drop(CORE_SERVER, ("snapshot", role, self._slots.get(role, 0), state))
+                else:
+                    log.warning("state_too_large", role=role, bytes=len(state))
+                self.continue_with("look")
+            case ("state_of", str(role), int(slot), bytes(state)):
+                self._states.receive(role, slot, state)
+            case ("core_up",):
+                if self._table is not None:
+                    cast_or_drop(CORE_SERVER, ("table", self._table))
+                self._told = None
+                self.continue_with("look")
+            case _:
+                super().handle_cast(request)
 
     def handle_call(self, request: Any, caller: Caller) -> Any:
         match request:
@@ -94,7 +140,7 @@ class RoleServer(Role):
             if self._is_supervised:
                 log.warning("role_supervisor_missing", reason=error)
             self._is_supervised = False
-            self._is_starting = True
+            self._is_busy = True
             return None
         self._is_supervised = True
         if not self._has_monitor:
@@ -107,16 +153,49 @@ class RoleServer(Role):
         if children is None:
             return
         self._tell(children)
-        actions = reconcile(self._wanted, children)
-        self._is_starting = bool(actions) or any(each.status == "starting" for each in children)
+        self._tell_core(children)
+        if self._table is None:
+            return
+        node = self._args.node
+        places = self._table.roles_of(node.node_id)
+        wanted = {
+            name: child_spec(role, node, places[name])
+            for name, role in self._roles.items()
+            if name in places
+        }
+        actions = reconcile(wanted, children)
+        self._is_busy = bool(actions) or not all(map(is_settled, children))
+        starting = [action.spec.id for action in actions if isinstance(action, StartRole)]
+        self._states.lay_out({name: places[name].slot for name in starting})
+        processes = {child.id: child.ref for child in children}
         for action in actions:
             match action:
                 case StartRole(spec):
                     log.info("role_starting", role=spec.id)
                     cast(ROLE_SUPERVISOR, ("start_child", spec))
                 case StopRole(name):
-                    log.info("role_stopping", role=name)
-                    cast(ROLE_SUPERVISOR, ("terminate_child", name))
+                    self._stop(name, processes[name])
+
+    def _stop(self, name: str, process: Ref | None) -> None:
+        """Stop a role, once it has given its state if it has one to give."""
+        if process is not None and self._states.ask(name, process.identity):
+            send_or_drop(process, SnapshotRequest(NAME, name))
+        if not self._states.is_awaited(name):
+            self._states.forget(name)
+            log.info("role_stopping", role=name)
+            cast(ROLE_SUPERVISOR, ("terminate_child", name))
+
+    def _tell_core(self, children: list[ChildEntry]) -> None:
+        """Tell the core server what is here, if that is new or was told long ago."""
+        here, now = roles_here(children, wall=clock.wall()), clock.monotonic()
+        if self._told is not None:
+            before, told_at = self._told
+            is_same = before.instances == here.instances
+            if is_same and now - told_at < _STATE_INTERVAL:
+                return
+        stamp = NO_STAMP if self._table is None else self._table.stamp
+        if cast_or_drop(CORE_SERVER, ("state", here, stamp)):
+            self._told = here, now
 
     def _tell(self, children: list[ChildEntry]) -> None:
         """Log what is new since the last look; a first look finds nothing new."""
@@ -131,6 +210,6 @@ class RoleServer(Role):
     def _status(self) -> list[dict[str, Any]]:
         children = {child.id: child for child in self._children() or []}
         return [
-            role_status(role.name, role.instances, self._args.node, children.get(role.name))
+            role_status(role.name, role.instances, self._args.node.name, children.get(role.name))
             for role in self._args.roles
         ]

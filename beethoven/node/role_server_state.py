@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from beethoven.clock import utc
+from beethoven.engine.coordinator import RolesHere
+from beethoven.engine.messages import Instance
 from beethoven.supervision.child_spec import ChildSpec
 from beethoven.supervision.listing import ChildEntry
 
@@ -84,10 +86,58 @@ def news(
             continue
         if child.status == "running" and child.ref is not None and not child.restarts:
             told.append(RoleStarted(child.id, child.ref.pid))
-        is_clean = child.last_exit is None or not child.last_exit.is_abnormal
-        if child.status == "stopped" and is_clean:
+        if has_finished(child):
             told.append(RoleEnded(child.id, str(child.last_exit or "ignored")))
     return told
+
+
+_IDLE = frozenset({"stopped", "failed"})
+
+
+def is_settled(child: ChildEntry) -> bool:
+    """Return whether nothing is under way with a child."""
+    return child.status in {"running", *_IDLE}
+
+
+def has_finished(child: ChildEntry) -> bool:
+    """Return whether an instance has ended for good, as it was meant to."""
+    is_clean = child.last_exit is None or not child.last_exit.is_abnormal
+    return child.status == "stopped" and is_clean
+
+
+def roles_here(children: Iterable[ChildEntry], *, wall: float) -> RolesHere:
+    """
+    Return what the coordinator is to know of the roles on this node.
+
+    Args:
+        children: What the role supervisor has.
+        wall: Seconds since 1970.
+    """
+    children = list(children)
+    finished = frozenset(child.id for child in children if has_finished(child))
+    return RolesHere(
+        running={
+            child.id: max(0.0, wall - child.since)
+            for child in children
+            if child.status == "running"
+        },
+        # One that has failed is retried: its process may be there at any moment.
+        held=frozenset(child.id for child in children) - finished,
+        finished=finished,
+        failing={child.id: 0.0 for child in children if child.status == "failed"},
+        instances=tuple(map(_for_others, children)),
+    )
+
+
+def _for_others(child: ChildEntry) -> Instance:
+    return Instance(
+        role=child.id,
+        pid=None if child.ref is None else child.ref.pid,
+        state=child.status,
+        restarts=child.restarts,
+        since=child.since,
+        last_exit=None if child.last_exit is None else str(child.last_exit),
+    )
 
 
 def role_status(name: str, wanted: int, node: str, child: ChildEntry | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from beethoven.cluster.role_spec import Handover, Reconcile
 from beethoven.node import kinds
 from beethoven.node.kinds import Kind, Unexpected
 from beethoven.node.programs import command_in, folder_in
@@ -27,6 +28,11 @@ _KINDS: Final[dict[str, Kind[Any]]] = {
     "max_seconds": kinds.duration,
     "start_timeout": kinds.duration,
     "stop_signal": kinds.stop_signal,
+    "requires": kinds.labels,
+    "prefers": kinds.labels,
+    "handover": kinds.one_of(Handover),
+    "reconcile": kinds.one_of(Reconcile),
+    "version": kinds.integer(0),
 }
 
 # What means nothing for the other way to run a role.
@@ -57,6 +63,7 @@ def _read_role(roles: TableReader, name: str, folder: Path) -> RoleSettings:
         environment=environment,
         working_directory=table.read("working_directory", folder_in(folder), None),
         place=_place(table),
+        folder=folder,
     )
     if table.is_sound:
         _check_what_runs(table)

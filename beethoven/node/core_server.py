@@ -1,0 +1,317 @@
+"""
+CoreServer: whom this node takes for a member, and who runs what.
+
+It holds the links to all other nodes and the coordinator, and never runs user code. It may die at
+any moment: its successor has the same identity, the others dial it, and its siblings tell it what
+they know.
+"""
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from beethoven import clock
+from beethoven.cluster import membership_events
+from beethoven.cluster.addresses import Address
+from beethoven.cluster.handshake import Established
+from beethoven.cluster.keyring import Keyring
+from beethoven.cluster.load import Load
+from beethoven.cluster.member import Member, Status
+from beethoven.cluster.membership_events import (
+    AddressFound,
+    NodeDown,
+    NodeLeft,
+    NodeRecovered,
+    NodeSuspected,
+    NodeUp,
+)
+from beethoven.cluster.mesh import Change, Mesh
+from beethoven.cluster.passing import LinkDesk
+from beethoven.cluster.role_spec import RoleSpec
+from beethoven.cluster.timing import Timing
+from beethoven.engine.authority import Authority
+from beethoven.engine.coordinator import TICK, Coordinator, RolesHere
+from beethoven.engine.events import DrainRequested, SettledAlone, TableReceived
+from beethoven.engine.messages import COORDINATION, DrainMessage, StateMessage
+from beethoven.engine.settings import CoordinatorSettings
+from beethoven.engine.table import Stamp, Table
+from beethoven.log import get_log
+from beethoven.node import overview
+from beethoven.node.component_names import ALLOCATOR, CORE_SERVER, LOCATOR, ROLE_SERVER, ROOT
+from beethoven.node.watchers import Watchers
+from beethoven.runtime.reason import ExitReason
+from beethoven.runtime.reference import ask_to_stop, cast_or_drop
+from beethoven.runtime.role import Caller, Role
+
+NAME: Final = CORE_SERVER
+
+# How long a leaving node waits until the others have read that it leaves, in seconds.
+_FAREWELL: Final = 0.5
+_GLANCE: Final = 0.01
+# After a freeze, how often it looks for mail that came meanwhile.
+_MOST_GLANCES: Final = 64
+
+log = get_log("core_server")
+
+
+@dataclass(frozen=True, slots=True)
+class CoreServerArgs:
+    """
+    What the core server is started with.
+
+    Attributes:
+        own: This node.
+        cluster: The name of its cluster.
+        keyring: Its keys.
+        timing: Its timers.
+        roles: The roles in its configuration.
+        coordination: The times of its coordinator.
+        drain_timeout: How long its roles may take to come to run elsewhere when it leaves, in
+            seconds.
+    """
+
+    own: Member
+    cluster: str
+    keyring: Keyring
+    timing: Timing
+    roles: Mapping[str, RoleSpec]
+    coordination: CoordinatorSettings
+    drain_timeout: float
+
+
+class CoreServer(Role):
+    """The process; membership and coordination are decided elsewhere."""
+
+    def init(self, args: CoreServerArgs) -> None:
+        self._own = args.own
+        self._timer, self._timer_at = 0, float("inf")
+        self._roles_told = 0
+        self._drain_timeout = args.drain_timeout
+        self._is_leaving = self._has_left = self._has_searched = self._is_settled = False
+        self._assigned: Table | None = None
+        poller = self._process.poller
+        self._coordinator = Coordinator(
+            args.own, args.roles, args.coordination, Authority(), _Surroundings(self)
+        )
+        self.mesh = Mesh(
+            args.own,
+            args.cluster,
+            args.keyring,
+            args.timing,
+            poller,
+            on_change=self._changed,
+            on_link=self._coordinator.greet,
+            on_message=self._heard,
+            wake_at=self._wake_at,
+        )
+        self._watchers = Watchers(self.ref.folder)
+        self._desk = LinkDesk(self.ref.folder, self._linked)
+        self._desk.serve(poller)
+        self._tell_members()
+        for sibling in (LOCATOR, ALLOCATOR, ROLE_SERVER):
+            cast_or_drop(sibling, ("core_up",))
+        self._tell_locator()
+        self._watchers.greet()
+        self._wake_at(0.0)
+        self.send_after(TICK, "coordinate")
+        # Those who are well are linked again by then.
+        self.send_after(args.timing.convergence, "catch_up")
+
+    def terminate(self, reason: ExitReason) -> None:
+        self._desk.close()
+        self.mesh.close()
+
+    def handle_cast(self, request: Any) -> None:
+        match request:
+            case ("found", Address() as address):
+                self.mesh.handle(AddressFound(address))
+            case ("searched",):
+                self._has_searched = True
+                self._settle()
+            case ("locator_up",):
+                self._tell_locator()
+            case ("load", Load() as load):
+                self._coordinator.load_changed(load)
+                self._tell_allocator(load.roles)
+            case ("state", RolesHere() as here, Stamp() as stamp):
+                self._coordinator.roles_changed(here)
+                self._tell_allocator(None)
+                self._remind(stamp)
+            case ("table", Table() as table):
+                # What this node followed before this process was born.
+                self._coordinator.handle(TableReceived(self._own.node_id, table))
+            case ("snapshot", str(role), int(slot), bytes(state)):
+                self.mesh.broadcast(COORDINATION, StateMessage(role, slot, state))
+            case ("watching",):
+                self._watchers.greet()
+            case ("leave",):
+                self.leave()
+            case _:
+                super().handle_cast(request)
+
+    def handle_call(self, request: Any, caller: Caller) -> Any:
+        match request:
+            case "overview":
+                return overview.overview(self.mesh.membership, self._coordinator)
+            case "allocation_list":
+                return overview.allocation_list(self.mesh.membership, self._coordinator)
+            case ("explain", str(role)):
+                return overview.explanation(self.mesh.membership, self._coordinator, role)
+            case ("drain", str(name)):
+                return self._drain(name)
+            case "members":
+                return (self._own, *self.mesh.membership.members())
+        return super().handle_call(request, caller)
+
+    def handle_info(self, message: Any) -> None:
+        match message:
+            case "tick":
+                self._timer_at = float("inf")
+                self._read_all_mail()
+                self.mesh.tick()
+                self._settle()
+            case "coordinate":
+                self._coordinator.tick()
+                self.send_after(TICK, "coordinate")
+            case "depart":
+                log.warning("drain_timed_out", node=self._own.name, seconds=self._drain_timeout)
+                self.depart()
+            case "catch_up":
+                self._watchers.catch_up({each.node_id for each in self.mesh.membership.members()})
+            case "go":
+                self._go()
+            case _:
+                super().handle_info(message)
+
+    def _wake_at(self, moment: float) -> None:
+        if moment < self._timer_at:
+            self.cancel_timer(self._timer)
+            self._timer_at = moment
+            self._timer = self.send_after(max(0.0, moment - clock.elapsed()), "tick")
+
+    def _read_all_mail(self) -> None:
+        """Whoever was frozen reads what came meanwhile before it looks at the clock."""
+        for _ in range(_MOST_GLANCES):
+            if not self._process.poller.poll(0):
+                return
+
+    def _linked(self, stream: socket.socket, established: Established) -> None:
+        self.mesh.accept(stream, established)
+
+    def _changed(self, change: Change) -> None:
+        name, address = change.member.name, change.member.address
+        match change:
+            case NodeUp():
+                log.info("node_up", node=name, address=address)
+            case NodeSuspected(_, cause):
+                log.warning("node_suspect", node=name, address=address, cause=cause)
+            case NodeRecovered():
+                log.info("node_recovered", node=name, address=address)
+            case NodeDown(_, cause):
+                log.warning("node_down", node=name, address=address, cause=cause)
+            case NodeLeft():
+                log.info("node_left", node=name, address=address)
+        if not isinstance(change, NodeSuspected | NodeRecovered):
+            self._tell_members()
+            self._watchers.tell(change)
+        self._tell_locator()
+
+    def _heard(self, node_id: str, fields: dict[str, Any]) -> None:
+        match COORDINATION.from_wire(fields):
+            case None:
+                return
+            case StateMessage(role, slot, state):
+                cast_or_drop(ROLE_SERVER, ("state_of", role, slot, state))
+            case DrainMessage():
+                self.leave()
+            case message:
+                self._coordinator.receive(node_id, message)
+
+    def _tell_members(self) -> None:
+        self._coordinator.members_changed((self._own, *self.mesh.membership.members()))
+
+    def _tell_locator(self) -> None:
+        cast_or_drop(LOCATOR, ("linked", self.mesh.linked_addresses))
+
+    def _tell_allocator(self, known: int | None) -> None:
+        """Tell how many roles run here, unless that is known."""
+        running = len(self._coordinator.here.running)
+        if running != (self._roles_told if known is None else known):
+            self._roles_told = running
+            cast_or_drop(ALLOCATOR, ("roles", running))
+
+    def _settle(self) -> None:
+        """Whoever is alone when the search is over, and waits for nobody, may begin."""
+        if self._has_searched and not self._is_settled and not self.mesh.is_dialling:
+            self._is_settled = True
+            self._coordinator.handle(SettledAlone())
+
+    def assign(self, table: Table) -> None:
+        """Have the role server follow a table."""
+        self._assigned = table
+        cast_or_drop(ROLE_SERVER, ("assigned", table))
+
+    def _remind(self, stamp: Stamp) -> None:
+        """Tell the role server again what it has missed."""
+        if self._assigned is not None and self._assigned.stamp != stamp:
+            self.assign(self._assigned)
+
+    def _drain(self, name: str) -> str:
+        """Have a node leave; return "ok", or why it cannot."""
+        if name in {self._own.name, ""}:
+            self.leave()
+            return "ok"
+        for view in self.mesh.membership.views():
+            if view.member.name == name and view.status in {Status.ALIVE, Status.SUSPECT}:
+                node_id = view.member.node_id
+                self.mesh.send(node_id, COORDINATION, DrainMessage(node_id, is_wanted=True))
+                return "ok"
+        return f"no node named {name!r} is a member"
+
+    def leave(self) -> None:
+        """Have the roles run elsewhere, then take leave of the others, then stop the node."""
+        if self._is_leaving:
+            return
+        self._is_leaving = True
+        log.info("node_leaving", node=self._own.name)
+        if self.mesh.membership.members():
+            self.send_after(self._drain_timeout, "depart")
+            self._coordinator.handle(DrainRequested())
+        else:
+            self.depart()
+
+    def depart(self) -> None:
+        """Take leave."""
+        if self._has_left:
+            return
+        self._has_left = True
+        self.mesh.handle(membership_events.LeaveRequested())
+        self._gone_at = clock.elapsed() + _FAREWELL
+        self._go()
+
+    def _go(self) -> None:
+        """Stop the node once the others have read that it leaves."""
+        if self.mesh.is_linked and clock.elapsed() < self._gone_at:
+            self.send_after(_GLANCE, "go")
+        else:
+            ask_to_stop(ROOT, "shutdown")
+
+
+class _Surroundings:
+    """What the coordinator has done by the core server."""
+
+    def __init__(self, core: CoreServer) -> None:
+        self._core = core
+
+    def send(self, node_id: str, message: Any) -> None:
+        self._core.mesh.send(node_id, COORDINATION, message)
+
+    def broadcast(self, message: Any) -> None:
+        self._core.mesh.broadcast(COORDINATION, message)
+
+    def adopt(self, table: Table) -> None:
+        self._core.assign(table)
+
+    def release(self) -> None:
+        self._core.depart()
