@@ -34,6 +34,7 @@ sys.path.insert(0, str(SCRIPTS.parent))
 from beethoven import clock  # noqa: E402 (the checkout has to be found first)
 from beethoven.errors import BeethovenError  # noqa: E402
 from beethoven.node.control import NodeClient  # noqa: E402
+from scripts.ports import free_port  # noqa: E402
 
 NODE: Final = "chaos"
 ROLES: Final = ("alpha", "beta", "gamma")
@@ -101,6 +102,10 @@ class Chaos:
         self._environ = {
             **os.environ,
             TOKEN: secrets.token_hex(8),
+            # It meets no other node, and its cookie and its memory go with the folder.
+            "BEETHOVEN_LISTENER_PORT": str(free_port()),
+            "XDG_CONFIG_HOME": str(folder / "home"),
+            "XDG_STATE_HOME": str(folder / "home"),
             "PYTHONPATH": os.pathsep.join([str(SCRIPTS), str(SCRIPTS.parent)]),
         }
         self._log = (folder / "log").open("ab")
@@ -183,14 +188,19 @@ class Chaos:
 
     def _named(self) -> set[int]:
         named = set(self.roles().values())
-        for component in ("role_server", "role_supervisor"):
+        for component in self.components():
             with contextlib.suppress(BeethovenError):
                 named.add(self.client.process(f"beethoven.{component}").pid)
         return named
 
+    def components(self) -> list[str]:
+        """Return the parts of the node that the root looks after."""
+        return [child["id"] for child in self.client.tree()["children"]]
+
     def round(self) -> None:
         """Kill every process once, the root last."""
-        victims = [*ROLES, PROGRAM, "the program", "role_server", "role_supervisor", "fork server"]
+        self.await_all()
+        victims = [*ROLES, PROGRAM, "the program", "fork server", *self.components()]
         self._random.shuffle(victims)
         for victim in [*victims, "root"]:
             self.strike(victim)
@@ -228,9 +238,20 @@ class Chaos:
                 return self.fork_server()
             case "the program":
                 return self.program()
-            case "role_server" | "role_supervisor":
-                return self.client.process(f"beethoven.{victim}").pid
-        return roles[victim]
+        return roles[victim] if victim in roles else self.component(victim)
+
+    def component(self, name: str) -> int:
+        """Return the pid of a part of the node, once it is back."""
+        found: list[int] = []
+
+        def is_back() -> bool:
+            with contextlib.suppress(BeethovenError):
+                found[:] = [self.client.process(f"beethoven.{name}").pid]
+            return bool(found)
+
+        if not wait_until(is_back, BACK_WITHIN):
+            raise Violation(f"P1: {name} is not back within {BACK_WITHIN} s")
+        return found[0]
 
     def _doomed(
         self, victim: str, pid: int, roles: dict[str, int]
@@ -245,10 +266,10 @@ class Chaos:
                 pids, dying = [pid, *roles.values(), self.program()], everything
             case "the program":
                 pids, dying = [pid, roles[PROGRAM]], [PROGRAM]
-            case "role_server" | "fork server":
-                return [psutil.Process(pid)], []
-            case _:
+            case _ if victim in everything:
                 pids, dying = [pid], [victim]
+            case _:
+                return [psutil.Process(pid)], []
         doomed: list[psutil.Process] = []
         for each in pids:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -361,9 +382,19 @@ def main() -> int:
     parser.add_argument(
         "--seed", type=int, help="of the order of kills (default: another each time)"
     )
+    parser.add_argument(
+        "--simulated", action="store_true", help="whole clusters in virtual time instead"
+    )
+    parser.add_argument("--seeds", type=int, default=50_000, help="how many (default: 50000)")
+    parser.add_argument("--first", type=int, default=0, help="the first of them (default: 0)")
     options = parser.parse_args()
-    seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
-    summary = run(2 if options.smoke else options.rounds, seed)
+    if options.simulated:
+        from scripts import chaos_simulated
+
+        summary = chaos_simulated.run(options.first, options.seeds)
+    else:
+        seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
+        summary = run(2 if options.smoke else options.rounds, seed)
     print(json.dumps(summary, indent=2))
     return 1 if summary["violations"] else 0
 

@@ -1,8 +1,8 @@
 """
 What every test stands on.
 
-The whole run has a runtime folder of its own, and a test of real processes fails if it leaves
-anything behind: a process, a zombie, a thread, a descriptor or a file in that folder.
+The whole run has a runtime folder and a home of its own, and a test of real processes fails if it
+leaves anything behind: a process, a zombie, a thread, a descriptor or a file in the runtime folder.
 """
 
 import gc
@@ -27,10 +27,16 @@ def pytest_configure(config):
     config.runtime_folder = tempfile.mkdtemp(prefix="bt", dir="/tmp")
     os.environ["BEETHOVEN_RUNTIME_DIR"] = config.runtime_folder
     os.environ[TOKEN] = secrets.token_hex(8)
+    # Nodes make a cookie for their user, and remember their peers.
+    config.home_folder = tempfile.mkdtemp(prefix="bthome", dir="/tmp")
+    os.environ["HOME"] = config.home_folder
+    for variable in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        os.environ.pop(variable, None)
 
 
 def pytest_unconfigure(config):
     shutil.rmtree(config.runtime_folder, ignore_errors=True)
+    shutil.rmtree(config.home_folder, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

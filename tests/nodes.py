@@ -16,6 +16,7 @@ import psutil
 from beethoven.errors import BeethovenError
 from beethoven.node import presence
 from beethoven.node.control import NodeClient
+from scripts.ports import free_port
 from tests.processes import is_running, wait_until
 
 PYTHON = [sys.executable, "-m", "beethoven"]
@@ -33,6 +34,26 @@ def write(folder: Path, toml: str, name: str = "app.toml") -> Path:
     path = folder / name
     path.write_text(toml, "utf-8")
     return path
+
+
+_ports: dict[Path, int] = {}
+
+
+def port_of(config: Path) -> int:
+    """Return the port on which the nodes of a file listen in this run, and no others."""
+    if config not in _ports:
+        _ports[config] = free_port()
+    return _ports[config]
+
+
+def alone(config: Path) -> dict[str, str]:
+    """
+    Return the environment of a node that is called "beethoven" and meets no node of another file.
+
+    By default nodes of one machine find each other, and each is called after its address.
+    """
+    own = {"BEETHOVEN_NAME": "beethoven", "BEETHOVEN_LISTENER_PORT": str(port_of(config))}
+    return {**os.environ, **own}
 
 
 class Result:
@@ -83,10 +104,11 @@ class Node:
                 stdin=subprocess.DEVNULL,
                 stdout=log if stdout is None else stdout,
                 stderr=log,
-                env={**os.environ, **(env or {})},
+                env={**alone(config), **(env or {})},
                 cwd=cwd,
             )
         self.pid = self.process.pid
+        self.address = f"127.0.0.1:{port_of(config)}"
 
     @property
     def client(self) -> NodeClient:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from scripts.benchmarks.births import ROOT, read_stamp, stamps
 from scripts.benchmarks.figures import Figure, Goal, Row, Sizes, Skipped
+from scripts.ports import free_port
 
 WHAT = "exec of a node until its first role runs, alone, /29 of loopback"
 
@@ -49,7 +50,7 @@ def node(sizes: Sizes) -> list[Row]:
 
 def _first_role(folder: str, stream: socket.socket) -> float:
     app = Path(folder, "app.toml")
-    app.write_text(_APP.format(port=_free_port(), address=stream.getsockname()))
+    app.write_text(_APP.format(port=free_port(), address=stream.getsockname()))
     begin = time.monotonic_ns()
     with _running(app, folder) as process:
         while not select.select([stream], [], [], 0.1)[0]:
@@ -67,6 +68,8 @@ def _running(app: Path, folder: str) -> Iterator[subprocess.Popen[bytes]]:
         "PYTHONPATH": str(ROOT),
         "PYTHONPYCACHEPREFIX": f"{folder}/cache",
         "BEETHOVEN_RUNTIME_DIR": f"{folder}/run",
+        "XDG_CONFIG_HOME": f"{folder}/home",
+        "XDG_STATE_HOME": f"{folder}/home",
     }
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, "-m", "beethoven", "run", str(app)]
@@ -81,8 +84,3 @@ def _running(app: Path, folder: str) -> Iterator[subprocess.Popen[bytes]]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])

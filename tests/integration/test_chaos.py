@@ -17,4 +17,5 @@ def test_a_node_survives_the_death_of_each_of_its_processes():
     assert summary["violations"] == [], done.stderr
     assert done.returncode == 0
     assert set(summary["kills"].values()) == {2}
-    assert len(summary["kills"]) == 9
+    assert {"root", "fork server", "the program", "alpha"} < set(summary["kills"])
+    assert {"role_supervisor", "role_server"} < set(summary["kills"])

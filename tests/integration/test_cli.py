@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from beethoven.cli.main import VERBS
-from tests.nodes import ONE_ROLE, PYTHON, all_gone, beethoven, node
+from tests.nodes import ONE_ROLE, PYTHON, all_gone, alone, beethoven, node
 from tests.processes import is_running, wait_until
 
 pytestmark = pytest.mark.process
@@ -86,14 +86,20 @@ def test_status_tells_of_the_node_its_members_and_its_roles(echo):
     assert moment.fullmatch(status["node"].pop("since"))
     assert moment.fullmatch(instance.pop("since"))
     assert is_running(instance.pop("pid"))
-    facts = {"name": "beethoven", "address": "127.0.0.1:33000"}
+    [member] = status["members"]
+    assert moment.fullmatch(member.pop("since"))
+    assert re.fullmatch("[0-9a-f]{16}", member.pop("node_id"))
+    facts = {"name": "beethoven", "address": echo.address}
+    state = {"state": "standalone", "pid": echo.pid, "coordinator": "beethoven"}
+    alive = {"state": "alive", "labels": [], "zone": "", "roles": ["echo"]}
     assert status == {
-        "node": {**facts, "state": "standalone", "pid": echo.pid},
-        "members": [{**facts, "state": "alive", "roles": ["echo"]}],
+        "node": {**facts, **state},
+        "members": [{**facts, **alive}],
         "roles": [
             {
                 "name": "echo",
                 "wanted": 1,
+                "eligible": 1,
                 "running": 1,
                 "instances": [
                     {"node": "beethoven", "state": "running", "restarts": 0, "last_exit": None}
@@ -107,13 +113,17 @@ def test_status_and_tree_are_plain_lines_without_a_terminal(echo):
     [pid] = echo.wait_running("echo")
     status, tree = beethoven("status").out, beethoven("tree").out
     first, header, row = status.splitlines()
-    assert first == f"node beethoven  127.0.0.1:33000  standalone  pid {echo.pid}"
+    assert first == f"node beethoven  {echo.address}  standalone  pid {echo.pid}"
     assert " ".join(header.split()) == "ROLE RUNNING NODE PID STATE RESTARTS SINCE LAST EXIT"
     assert row.split()[:6] == ["echo", "1/1", "beethoven", str(pid), "running", "0"]
     assert tree.splitlines() == [
         f"root  running  pid {echo.pid}",
         f"├─ role_supervisor  running  pid {echo.component('role_supervisor')}",
         f"│  └─ echo  running  pid {pid}",
+        *(
+            f"├─ {name}  running  pid {echo.component(name)}"
+            for name in ("core_server", "beacon_server", "locator", "allocator")
+        ),
         f"└─ role_server  running  pid {echo.component('role_server')}",
     ]
     assert beethoven("tree", "--json").json["children"][0]["children"][0]["id"] == "echo"
@@ -232,7 +242,7 @@ def test_stop_returns_when_everything_is_gone(echo):
 
 
 def test_a_second_run_of_the_same_name_exits_5(echo):
-    done = beethoven("run", echo.config)
+    done = beethoven("run", echo.config, env=alone(echo.config))
     assert done.code == 5
     assert done.err == f"beethoven: a node named 'beethoven' is already running, pid {echo.pid}\n"
     assert echo.state("echo") == "running"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nodes import PYTHON, beethoven, node, write
+from tests.nodes import PYTHON, alone, beethoven, node, write
 from tests.processes import wait_until
 
 pytestmark = pytest.mark.process
@@ -248,7 +248,7 @@ def test_a_reader_that_goes_away_stops_nothing(tmp_path):
 def test_a_node_runs_without_standard_streams(tmp_path):
     config = write(tmp_path, OBEDIENT)
     line = f"exec {' '.join(PYTHON)} run {config} <&- >&- 2>&-"
-    process = subprocess.Popen(["sh", "-c", line])
+    process = subprocess.Popen(["sh", "-c", line], env=alone(config))
     try:
         wait_until(lambda: beethoven("status").code == 0, 30)
         done = beethoven("call", "it", '"pid"')

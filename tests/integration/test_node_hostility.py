@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nodes import ONE_ROLE, PYTHON, Node, beethoven, node, write
+from tests.nodes import ONE_ROLE, PYTHON, Node, alone, beethoven, node, write
 from tests.processes import wait_until
 
 pytestmark = pytest.mark.process
@@ -49,7 +49,9 @@ def test_a_storm_of_signals_is_weathered(tmp_path):
 def test_of_nodes_that_start_at_the_same_moment_one_runs(tmp_path):
     config = write(tmp_path, ONE_ROLE)
     runs = [
-        subprocess.Popen([*PYTHON, "run", str(config)], stdout=subprocess.DEVNULL, stderr=-1)
+        subprocess.Popen(
+            [*PYTHON, "run", str(config)], stdout=subprocess.DEVNULL, stderr=-1, env=alone(config)
+        )
         for _ in range(4)
     ]
     wait_until(lambda: sum(run.poll() == 5 for run in runs) == 3, 30)
@@ -91,7 +93,7 @@ def test_few_descriptors_cost_some_roles_and_no_others(tmp_path):
     )
     config = write(tmp_path, roles)
     line = f"ulimit -n 64; exec {' '.join(PYTHON)} run {config}"
-    process = subprocess.Popen(["sh", "-c", line], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(["sh", "-c", line], stdout=subprocess.DEVNULL, env=alone(config))
     try:
         wait_until(lambda: "Too many open files" in beethoven("status").out, 30)
         wait_until(lambda: beethoven("status").out.count(" running ") > 10, 30)
@@ -117,8 +119,9 @@ def test_a_stale_or_broken_file_of_a_node_is_no_node(tmp_path):
 def test_a_runtime_folder_that_others_may_enter_is_refused(tmp_path):
     open_to_all = tmp_path / "open"
     open_to_all.mkdir(mode=0o755)
-    environ = {**os.environ, "BEETHOVEN_RUNTIME_DIR": str(open_to_all)}
-    for verb in (["status"], ["run", write(tmp_path, ONE_ROLE)]):
+    config = write(tmp_path, ONE_ROLE)
+    environ = {**alone(config), "BEETHOVEN_RUNTIME_DIR": str(open_to_all)}
+    for verb in (["status"], ["run", config]):
         done = beethoven(*verb, env=environ)
         assert done.code in {1, 3}, done
         assert "expected a folder of this user with mode 0700" in done.err

@@ -62,7 +62,9 @@ def kill(pid: int) -> None:
 def program(running: Node, number: int) -> list[int]:
     """Return the pids of the `number`-th program that a role has run, and of its child."""
     running.wait_for("printed", process="program", count=number)
-    return [int(each) for each in running.lines("printed")[number - 1]["line"].split()[1:]]
+    lines = [each["line"] for each in running.lines("printed", process="program")]
+    assert all(line.startswith("program ") for line in lines), lines
+    return [int(each) for each in lines[number - 1].split()[1:]]
 
 
 def test_roles_run_on_while_the_role_server_is_killed(running, tmp_path):

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from tests.nodes import ONE_ROLE, PYTHON, all_gone, beethoven, node, wait_ready, write
+from tests.nodes import ONE_ROLE, PYTHON, all_gone, alone, beethoven, node, wait_ready, write
 from tests.nodes import Node as NodeOfTest
 from tests.processes import wait_until
 
@@ -132,7 +132,7 @@ class Terminal:
 
 def test_control_c_in_a_terminal_reaches_only_the_root(tmp_path):
     config = write(tmp_path, f'{ONE_ROLE}\n[roles.sleep]\ncommand = ["sleep", "1000"]\n')
-    terminal = Terminal("run", str(config))
+    terminal = Terminal("run", str(config), **alone(config))
     wait_until(lambda: terminal.text.count("role_started") == 2, 30)
     pids = NodeOfTest.everything(_of(terminal.pid))
     terminal.type(b"\x03")
@@ -179,7 +179,9 @@ def test_a_node_is_the_first_process_of_a_container_and_buries_its_orphans(tmp_p
     log = tmp_path / "app.log"
     inside = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", *PYTHON]
     with log.open("wb") as out:
-        process = subprocess.Popen([*inside, "run", str(config)], stdout=out, stderr=out)
+        process = subprocess.Popen(
+            [*inside, "run", str(config)], stdout=out, stderr=out, env=alone(config)
+        )
     try:
         wait_until(lambda: "role_started" in log.read_text(), 30)
         assert " pid=1\n" in log.read_text()

@@ -8,8 +8,10 @@ import pytest
 
 from beethoven import ChildSpec, Supervisor
 from beethoven.errors import ProcessExited
+from beethoven.node.handle import Node
 from beethoven.node.role_process import Named, NamedRole
 from beethoven.runtime import owner
+from beethoven.runtime.role_context import RoleContext
 from tests.processes import started_here, wait_until
 
 pytestmark = pytest.mark.process
@@ -38,8 +40,12 @@ def write(tmp_path, monkeypatch):
     return write_module
 
 
+CONTEXT = RoleContext("it", "here", 0, (1, "0", 1))
+NODE = Node("here", "0", "127.0.0.1:1")
+
+
 def spec(child_id="it", module="preloaded_module"):
-    return ChildSpec(child_id, NamedRole, Named(f"{module}:It", None))
+    return ChildSpec(child_id, NamedRole, Named(f"{module}:It", None, CONTEXT, NODE))
 
 
 def answers(tree, child_id="it"):
@@ -136,7 +142,7 @@ def test_a_reason_that_is_a_text_of_a_class_reaches_a_supervisor_as_plain_text(w
     start = ChildSpec(
         "it",
         NamedRole,
-        Named("preloaded_module:It", None),
+        Named("preloaded_module:It", None, CONTEXT, NODE),
         restart="transient",
         options={"environment": {"BEETHOVEN_TEST_IMPORTS": str(imports)}},
     )

@@ -363,7 +363,7 @@ class Network:
             case _:
                 node.listener.hear(effect, self.now)
 
-    def _dial(self, node: Node, address: Address, timeout):
+    def _dial(self, node: Node, address: Address, timeout) -> End:
         assert address != node.host.address, "dialled itself"
         target = self.by_address[address]
         end, far = End(node.host, node, dialled=address), End(target)
@@ -378,6 +378,7 @@ class Network:
                 self._mail(node, core, DialTimedOut(address))
 
         self._at(deadline, expire)
+        return end
 
     def _mail(self, node: Node, core: Membership | None, event: Event):
         """Deliver an event to the core server that it is meant for, when that can read it."""
