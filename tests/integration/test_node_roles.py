@@ -40,7 +40,8 @@ def test_one_instance_of_each_role_runs_whatever_is_wanted(tmp_path):
         names = {
             child["id"]: [each["id"] for each in child["children"]] for child in tree["children"]
         }
-        assert names == {"role_supervisor": ["a", "b"], "role_server": []}
+        components = ["core_server", "beacon_server", "locator", "allocator", "role_server"]
+        assert names == {"role_supervisor": ["a", "b"], **{each: [] for each in components}}
 
 
 def test_a_role_gets_its_args_environment_and_folder(tmp_path):
