@@ -18,6 +18,7 @@ from beethoven.cluster.member import Status  # noqa: E402
 from beethoven.cluster.timing import PRESETS, Timing  # noqa: E402
 from beethoven.engine import coordinator_state  # noqa: E402
 
+_CUTS: Final = PROJECT / "tests" / "cluster" / "scenarios" / "test_cuts.py"
 PAGE: Final = PROJECT / "docs" / "clustering.md"
 
 # Private to their modules: nobody but their modules and their pictures needs them.
@@ -154,6 +155,20 @@ def _tests(branch: ast.stmt) -> Iterator[str]:
         branch = branch.orelse[0]
 
 
+def islands() -> Iterator[str]:
+    """Tell what happens in a cluster that is cut, as the test that plays it expects it."""
+    (story,) = (
+        each
+        for each in ast.parse(_CUTS.read_text("utf-8")).body
+        if isinstance(each, ast.FunctionDef) and "cut_in_two" in each.name
+    )
+    for node in ast.walk(story):
+        match node:
+            case ast.Call(func=ast.Name("text"), args=[ast.Constant(str(told))]):
+                yield from ("```text", *inspect.cleandoc(told).splitlines(), "```")
+                return
+
+
 def times() -> Iterator[str]:
     """Tell the times of the presets."""
     yield f"| seconds | {' | '.join(f'`{name}`' for name in PRESETS)} |"
@@ -167,6 +182,7 @@ DRAWINGS: Final = {
     "signs": signs,
     "handshake": handshakes,
     "conditions": conditions,
+    "islands": islands,
     "times": times,
 }
 

@@ -60,6 +60,7 @@ class Dial:
         poller: Watches the socket.
         timeout: How long all of it may take, in seconds.
         on_result: Told once what came of it, after `begin` has returned; not after `cancel`.
+        wake_at: Asked to have `tick` called at another moment than `next_at` has told so far.
     """
 
     def __init__(
@@ -72,12 +73,14 @@ class Dial:
         *,
         timeout: float,
         on_result: Callable[["Dial", Result], object],
+        wake_at: Callable[[float], object],
     ) -> None:
         self.address = address
         self.deadline = clock.elapsed() + timeout
         self._own, self._cluster, self._keyring = own, cluster, keyring
         self._poller = poller
         self._on_result = on_result
+        self._wake_at = wake_at
         self._stream: socket.socket | None = None
         self._handshake: Handshake | None = None
         self._failure: Result | None = None
@@ -132,6 +135,9 @@ class Dial:
         assert self._stream is not None
         self._poller.unregister(self._stream)
         code = self._stream.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code == errno.ECONNRESET:
+            self._try_again()
+            return
         if code:
             self._settle(_failure(code))
             return
@@ -174,6 +180,7 @@ class Dial:
         self.cancel()
         self._again_at = clock.elapsed() + self._pause
         self._pause *= 2
+        self._wake_at(self._again_at)
 
     def _settle(self, result: Result) -> None:
         self.cancel()

@@ -238,6 +238,7 @@ class Mesh:
             self._poller,
             timeout=timeout,
             on_result=self._dialled,
+            wake_at=self._wake_at,
         )
         self._dials[address] = dial
         dial.begin()
@@ -249,6 +250,7 @@ class Mesh:
             case Answered(stream, established):
                 self._quarrels.settle(address)
                 self._open(stream, established, address)
+                self._wake_at(self.next_at())
             case PortRefused():
                 self.handle(events.DialRefused(address))
             case Unanswered():

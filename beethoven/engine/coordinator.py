@@ -117,12 +117,9 @@ class Coordinator:
     def members_changed(self, members: tuple[Member, ...]) -> None:
         """Note who can be reached now."""
         reachable = {member.node_id for member in members}
-        new = reachable - self.reports.keys()
         for node_id in self.reports.keys() - reachable:
             del self.reports[node_id]
         self.handle(events.MembershipChanged(members))
-        if new - {self._me}:
-            self.report()
 
     def roles_changed(self, here: RolesHere) -> None:
         """Note what this node has of its roles."""

@@ -260,7 +260,7 @@ class CoordinatorState:
         self._own = self._seen = Epoch(self._seen.counter + 1, self.me.node_id)
         self._reign_at = self._now
         self._is_dirty = True
-        members = [member.name for member in self._view.members.values()]
+        members = " ".join(sorted(member.name for member in self._view.members.values()))
         self._note("coordination_taken", epoch=self._own.counter, members=members)
 
     def _new_assigner(self) -> Assigner:
@@ -331,7 +331,10 @@ class CoordinatorState:
         table = self.table
         if table.stamp == self._adopted:
             return
-        is_out_of_reach = table.stamp.epoch.node_id not in self._view.members
+        # A coordinator that cannot hear this node, but decides for all others, counts it out. That
+        # of another cluster, of which a newcomer tells before it comes itself, does not.
+        leader = table.stamp.epoch.node_id
+        is_out_of_reach = leader not in self._view.members and leader == self.coordinator.node_id
         if self.me.node_id in table.members or is_out_of_reach:
             self._adopted = table.stamp
             self._specs = dict(table.specs)

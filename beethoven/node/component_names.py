@@ -1,4 +1,4 @@
-"""The names by which the components of a node find each other."""
+"""The names by which the components of a node find each other, and the modules that they are."""
 
 from typing import Final
 
@@ -12,3 +12,13 @@ BEACON_SERVER: Final = f"{NAMESPACE}.beacon_server"
 LOCATOR: Final = f"{NAMESPACE}.locator"
 ALLOCATOR: Final = f"{NAMESPACE}.allocator"
 ROLE_SERVER: Final = f"{NAMESPACE}.role_server"
+
+# In the order in which they start, and that of role instances. Importing them leaves no traces.
+MODULES: Final = (
+    f"{NAMESPACE}.node.core_server",
+    f"{NAMESPACE}.cluster.beacon_server",
+    f"{NAMESPACE}.cluster.locator",
+    f"{NAMESPACE}.cluster.allocator",
+    f"{NAMESPACE}.node.role_server",
+    f"{NAMESPACE}.node.role_process",
+)

@@ -6,9 +6,11 @@ any moment: its successor has the same identity, the others dial it, and its sib
 they know.
 """
 
+import contextlib
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from beethoven import clock
@@ -51,6 +53,8 @@ _FAREWELL: Final = 0.5
 _GLANCE: Final = 0.01
 # After a freeze, how often it looks for mail that came meanwhile.
 _MOST_GLANCES: Final = 64
+# In the tree's private folder: until when a leaving node waits, by `clock.elapsed`.
+_LEAVING: Final = "leaving-until"
 
 log = get_log("core_server")
 
@@ -117,6 +121,7 @@ class CoreServer(Role):
         self.send_after(TICK, "coordinate")
         # Those who are well are linked again by then.
         self.send_after(args.timing.convergence, "catch_up")
+        self._leave_on()
 
     def terminate(self, reason: ExitReason) -> None:
         self._desk.close()
@@ -175,10 +180,12 @@ class CoreServer(Role):
                 self._coordinator.tick()
                 self.send_after(TICK, "coordinate")
             case "depart":
-                log.warning("drain_timed_out", node=self._own.name, seconds=self._drain_timeout)
-                self.depart()
+                self._time_is_up()
             case "catch_up":
-                self._watchers.catch_up({each.node_id for each in self.mesh.membership.members()})
+                members = self.mesh.membership.members()
+                self._watchers.catch_up({each.node_id for each in members})
+                if self._is_leaving and not members:
+                    self.depart()
             case "go":
                 self._go()
             case _:
@@ -223,8 +230,9 @@ class CoreServer(Role):
                 return
             case StateMessage(role, slot, state):
                 cast_or_drop(ROLE_SERVER, ("state_of", role, slot, state))
-            case DrainMessage():
-                self.leave()
+            case DrainMessage(node_id, is_wanted):
+                if is_wanted and node_id == self._own.node_id:
+                    self.leave()
             case message:
                 self._coordinator.receive(node_id, message)
 
@@ -276,9 +284,28 @@ class CoreServer(Role):
         self._is_leaving = True
         log.info("node_leaving", node=self._own.name)
         if self.mesh.membership.members():
-            self.send_after(self._drain_timeout, "depart")
-            self._coordinator.handle(DrainRequested())
+            until = clock.elapsed() + self._drain_timeout
+            with contextlib.suppress(OSError):
+                Path(self.ref.folder, _LEAVING).write_text(str(until), "utf-8")
+            self._hand_over(until)
         else:
+            self.depart()
+
+    def _leave_on(self) -> None:
+        """Go on with what a predecessor that died meanwhile has begun."""
+        with contextlib.suppress(OSError, ValueError):
+            self._hand_over(float(Path(self.ref.folder, _LEAVING).read_text("utf-8")))
+
+    def _hand_over(self, until: float) -> None:
+        """Have the roles run elsewhere, until a moment of `clock.elapsed` at most."""
+        self._is_leaving = True
+        self.send_after(max(0.0, until - clock.elapsed()), "depart")
+        self._coordinator.handle(DrainRequested())
+
+    def _time_is_up(self) -> None:
+        """Leave although roles are left, unless it has left already."""
+        if not self._has_left:
+            log.warning("drain_timed_out", node=self._own.name, seconds=self._drain_timeout)
             self.depart()
 
     def depart(self) -> None:

@@ -20,6 +20,8 @@ from beethoven.runtime.here import here
 _PATIENCE: Final = 2.0
 # A state that is older is that of another time.
 _LONGEST_LIFE: Final = 60.0
+# Every node keeps what any other hands over: at most 32 MiB of it.
+_MOST_STATES: Final = 64
 
 
 def announce(role: str) -> None:
@@ -65,20 +67,29 @@ class States:
 
     folder: str
     _received: dict[tuple[str, int], tuple[bytes, float]] = field(default_factory=dict)
-    _asked: dict[str, float] = field(default_factory=dict)
+    # Which process of a role was asked, and until when its answer is waited for.
+    _asked: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     def receive(self, role: str, slot: int, state: bytes) -> None:
-        """Keep a state, in case that slot comes here."""
+        """Keep a state, in case that slot comes here; if there are too many, not the oldest."""
+        self._received.pop((role, slot), None)
         self._received[role, slot] = (state, clock.monotonic())
+        if len(self._received) > _MOST_STATES:
+            del self._received[next(iter(self._received))]
+
+    def expire(self) -> None:
+        """Drop the states that nobody has come for."""
+        now = clock.monotonic()
+        for pair, (_, at) in list(self._received.items()):
+            if now - at > _LONGEST_LIFE:
+                del self._received[pair]
 
     def lay_out(self, slots: Mapping[str, int]) -> None:
         """Put the states where the roles that are about to start find them."""
-        now = clock.monotonic()
-        for pair, (state, at) in list(self._received.items()):
+        self.expire()
+        for pair, (state, _) in list(self._received.items()):
             role, slot = pair
-            if now - at > _LONGEST_LIFE:
-                del self._received[pair]
-            elif slots.get(role) == slot:
+            if slots.get(role) == slot:
                 del self._received[pair]
                 path = _state(self.folder, role)
                 path.unlink(missing_ok=True)
@@ -90,17 +101,24 @@ class States:
         """Return whether a role is to be asked now; at most once before it is stopped."""
         if role in self._asked or not is_to_be_asked(self.folder, role, identity):
             return False
-        self._asked[role] = clock.monotonic() + _PATIENCE
+        self._asked[role] = identity, clock.monotonic() + _PATIENCE
         return True
 
-    def is_awaited(self, role: str) -> bool:
-        """Return whether the state of a role is still waited for."""
-        return clock.monotonic() < self._asked.get(role, 0.0)
+    def is_awaited(self, role: str, identity: str | None) -> bool:
+        """
+        Return whether the state of a role is still waited for.
+
+        Args:
+            role: Which one.
+            identity: Its process, if it has one now: another one than was asked has nothing to say.
+        """
+        asked, until = self._asked.get(role, (None, 0.0))
+        return identity == asked and clock.monotonic() < until
 
     def answered(self, role: str) -> None:
         """Note that a role has given its state."""
         if role in self._asked:
-            self._asked[role] = 0.0
+            self._asked[role] = self._asked[role][0], 0.0
 
     def forget(self, role: str) -> None:
         """Note that a role does not run here any more."""

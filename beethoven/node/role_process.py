@@ -38,6 +38,12 @@ class NamedRole:
         return role, args.args
 
 
+def context_of(role: str, node: Node, place: Place) -> RoleContext:
+    """Return what an instance is told of its place."""
+    epoch, version = place.token
+    return RoleContext(role, node.name, place.slot, (*epoch, version))
+
+
 def child_spec(role: RoleSettings, node: Node, place: Place) -> ChildSpec:
     """
     Return the specification of a role's instance on this node.
@@ -47,8 +53,7 @@ def child_spec(role: RoleSettings, node: Node, place: Place) -> ChildSpec:
         node: This node.
         place: The place that the instance has in the cluster.
     """
-    epoch, version = place.token
-    context = RoleContext(role.name, node.name, place.slot, (*epoch, version))
+    context = context_of(role.name, node, place)
     options: dict[str, Any] = {"environment": {**_variables(context), **role.environment}}
     if role.working_directory is not None:
         options["working_directory"] = str(role.working_directory)

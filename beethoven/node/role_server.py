@@ -5,19 +5,20 @@ It may die at any moment: what runs goes on running, and its successor asks the 
 table and looks again. While it knows no table it starts and stops nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from beethoven import clock
 from beethoven.engine.coordinator import RolesHere
 from beethoven.engine.records import LONGEST_STATE
-from beethoven.engine.table import NO_STAMP, Table
+from beethoven.engine.table import NO_STAMP, Place, Table
 from beethoven.errors import CallError
 from beethoven.log import get_log
 from beethoven.node import handing_over
 from beethoven.node.component_names import CORE_SERVER, ROLE_SERVER, ROLE_SUPERVISOR
 from beethoven.node.handle import Node
-from beethoven.node.role_process import child_spec
+from beethoven.node.role_process import child_spec, context_of
 from beethoven.node.role_server_state import (
     RoleEnded,
     RoleStarted,
@@ -33,7 +34,7 @@ from beethoven.node.settings import RoleSettings
 from beethoven.runtime.exit_signals import Down
 from beethoven.runtime.reference import Ref, call, cast, cast_or_drop, send_or_drop
 from beethoven.runtime.role import Caller, Role
-from beethoven.runtime.role_context import SnapshotRequest
+from beethoven.runtime.role_context import RoleContext, SnapshotRequest
 from beethoven.supervision.listing import ChildEntry
 
 NAME: Final = ROLE_SERVER
@@ -72,6 +73,7 @@ class RoleServer(Role):
         self._table: Table | None = None
         self._states = handing_over.States(self.ref.folder)
         self._slots: dict[str, int] = {}
+        self._places_told: dict[str, tuple[Ref, RoleContext]] = {}
         self._is_supervised = True
         self._is_busy = False
         self._timer = 0
@@ -105,13 +107,14 @@ class RoleServer(Role):
                 self.continue_with("look")
             case ("snapshot", str(role), bytes(state)):
                 self._states.answered(role)
-                if len(state) <= LONGEST_STATE:
+                if 0 < len(state) <= LONGEST_STATE:
                     cast_or_drop(CORE_SERVER, ("snapshot", role, self._slots.get(role, 0), state))
-                else:
+                elif state:
                     log.warning("state_too_large", role=role, bytes=len(state))
                 self.continue_with("look")
             case ("state_of", str(role), int(slot), bytes(state)):
-                self._states.receive(role, slot, state)
+                if role in self._roles:
+                    self._states.receive(role, slot, state)
             case ("core_up",):
                 if self._table is not None:
                     cast_or_drop(CORE_SERVER, ("table", self._table))
@@ -149,6 +152,7 @@ class RoleServer(Role):
         return list(children)
 
     def _look(self) -> None:
+        self._states.expire()
         children = self._children()
         if children is None:
             return
@@ -163,6 +167,7 @@ class RoleServer(Role):
             for name, role in self._roles.items()
             if name in places
         }
+        self._tell_places(places, children)
         actions = reconcile(wanted, children)
         self._is_busy = bool(actions) or not all(map(is_settled, children))
         starting = [action.spec.id for action in actions if isinstance(action, StartRole)]
@@ -176,11 +181,24 @@ class RoleServer(Role):
                 case StopRole(name):
                     self._stop(name, processes[name])
 
+    def _tell_places(self, places: Mapping[str, Place], children: list[ChildEntry]) -> None:
+        """Tell the roles that run what place they have, if that is news to the process."""
+        told: dict[str, tuple[Ref, RoleContext]] = {}
+        for child in children:
+            if child.ref is None or child.status != "running" or child.id not in places:
+                continue
+            context = context_of(child.id, self._args.node, places[child.id])
+            told[child.id] = child.ref, context
+            if self._places_told.get(child.id) != told[child.id]:
+                send_or_drop(child.ref, context)
+        self._places_told = told
+
     def _stop(self, name: str, process: Ref | None) -> None:
         """Stop a role, once it has given its state if it has one to give."""
+        identity = None if process is None else process.identity
         if process is not None and self._states.ask(name, process.identity):
             send_or_drop(process, SnapshotRequest(NAME, name))
-        if not self._states.is_awaited(name):
+        if not self._states.is_awaited(name, identity):
             self._states.forget(name)
             log.info("role_stopping", role=name)
             cast(ROLE_SUPERVISOR, ("terminate_child", name))

@@ -36,14 +36,19 @@ def reconcile(
     Return what must be done so that exactly the wanted roles have an instance here.
 
     A role that has one in any state is left alone: while it starts, stops or is retried it is the
-    role supervisor's, and one that has ended for good stays ended.
+    role supervisor's, and one that has ended for good stays ended. What stops already is not told
+    to stop again.
 
     Args:
         wanted: The roles that this node is to run, by name.
         children: What the role supervisor has.
     """
-    present = {child.id for child in children}
-    surplus: list[StartRole | StopRole] = [StopRole(name) for name in sorted(present - set(wanted))]
+    present = {child.id: child.status for child in children}
+    surplus: list[StartRole | StopRole] = [
+        StopRole(name)
+        for name in sorted(present.keys() - wanted.keys())
+        if present[name] != "stopping"
+    ]
     missing = [StartRole(spec) for name, spec in wanted.items() if name not in present]
     return surplus + missing
 

@@ -21,7 +21,7 @@ from beethoven.cluster.listener import ListenerKeeper
 from beethoven.cluster.member import Member
 from beethoven.log import get_log
 from beethoven.node.addresses import node_name, open_listener
-from beethoven.node.component_names import CORE_SERVER, ROOT
+from beethoven.node.component_names import CORE_SERVER, MODULES, ROOT
 from beethoven.node.log_collector import LogCollector
 from beethoven.node.orphans import bury, end_orphans
 from beethoven.node.presence import Presence, announce, claimed
@@ -39,15 +39,6 @@ from beethoven.supervision.supervisor_state import SupervisorState
 
 log = get_log("root")
 
-# Whatever the components are made of. So each is born with its modules, and all share them.
-_AHEAD: Final = (
-    "beethoven.node.core_server",
-    "beethoven.cluster.beacon_server",
-    "beethoven.cluster.locator",
-    "beethoven.cluster.allocator",
-    "beethoven.node.role_server",
-    "beethoven.node.role_process",
-)
 _STDOUT: Final = 1
 _STDERR: Final = 2
 _FAREWELL: Final = 2.0
@@ -107,7 +98,7 @@ def _live(node: _Node, claim: int, signals: Signals) -> int:
     faulthandler.enable(_STDERR)
     kernel.allow_many_descriptors()
     kernel.adopt_orphans()
-    owner.open_tree(_AHEAD)
+    owner.open_tree(MODULES)
     collector = LogCollector(here.folder, node.settings.logging, _STDOUT)
     keeper = ListenerKeeper(node.listener, here.folder)
     name = node.own.name

@@ -64,8 +64,12 @@ class Watchers:
     def greet(self) -> None:
         """Tell those that are new of the nodes that are there."""
         for path in self._paths():
-            if not path.stat().st_size:
-                path.write_text("greeted", "utf-8")
+            # One that wants to be told no more may remove its file at any moment.
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_size:
+                    continue
+                with path.open("r+", encoding="utf-8") as file:
+                    file.write("greeted")
                 for member in self._told.values():
                     send_or_drop(self._ref(path), NodeUp(member))
 

@@ -156,9 +156,15 @@ def drop(identity: str) -> None:
         close_quietly(connection.stream)
 
 
-def post(target: Target, kind: int, payload: bytes, timeout: float = CAST_TIMEOUT) -> bool:
+def post(target: Target, kind: int, payload: bytes, timeout: float | None = None) -> bool:
     """
     Hand over a message that has no answer.
+
+    Args:
+        target: To whom.
+        kind: Which kind of frame.
+        payload: What is in it.
+        timeout: How long to wait for a process that does not read; by default `CAST_TIMEOUT`.
 
     Returns:
         Whether somebody was there to take it.
@@ -166,6 +172,7 @@ def post(target: Target, kind: int, payload: bytes, timeout: float = CAST_TIMEOU
     Raises:
         Overloaded: The process did not take it within `timeout` seconds.
     """
+    timeout = CAST_TIMEOUT if timeout is None else timeout
     try:
         _connect(target).send(kind, payload, timeout)
     except BlockingIOError:

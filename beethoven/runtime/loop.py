@@ -16,7 +16,7 @@ from beethoven.runtime.exit_signals import Down, Exit
 from beethoven.runtime.life import failure
 from beethoven.runtime.process import ParentExit, Process
 from beethoven.runtime.reason import NORMAL, ExitReason, as_reason, from_exception
-from beethoven.runtime.role_context import SnapshotRequest
+from beethoven.runtime.role_context import RoleContext, SnapshotRequest
 
 log = get_log("role")
 
@@ -91,6 +91,7 @@ class Callbacks(Protocol):
     def handle_continue(self, argument: Any) -> Any: ...
     def terminate(self, reason: ExitReason) -> Any: ...
     def answer_snapshot(self, request: SnapshotRequest) -> Any: ...
+    def take_context(self, context: RoleContext) -> Any: ...
     def go_on(self) -> Any: ...
 
 
@@ -186,9 +187,7 @@ class Loop:
             if kind == framing.CAST:
                 return _Step(role.handle_cast, (value,))
             if kind == framing.INFO:
-                wants_state = isinstance(value, SnapshotRequest)
-                callback = role.answer_snapshot if wants_state else role.handle_info
-                return _Step(callback, (value,))
+                return _Step(self._info_callback(value), (value,))
             raise Stop(value)
         match message:
             case ParentExit(reason):
@@ -197,6 +196,15 @@ class Loop:
                 return _Step(role.handle_info, (value,))
         assert isinstance(message, Exit | Down), message
         return _Step(role.handle_info, (message,))
+
+    def _info_callback(self, message: Any) -> Callable[..., Any]:
+        """Return what handles a plain message: a role is not bothered with those of its node."""
+        match message:
+            case SnapshotRequest():
+                return self.role.answer_snapshot
+            case RoleContext():
+                return self.role.take_context
+        return self.role.handle_info
 
     def _refuse(self, kind: int, client: Client, number: int, error: Exception) -> None:
         cause = f"{type(error).__name__}: {error}"

@@ -14,7 +14,7 @@ from beethoven.log import get_log
 from beethoven.runtime import start
 from beethoven.runtime.loop import Caller, Ignore, Loop, NoReply, Stop, Timeout
 from beethoven.runtime.process import Process
-from beethoven.runtime.reason import ExitReason
+from beethoven.runtime.reason import ExitReason, from_exception
 from beethoven.runtime.reference import Ref, Target, cast, resolve, whereis
 from beethoven.runtime.role_context import RoleContext, SnapshotRequest
 from beethoven.vocabulary import ChildType
@@ -56,7 +56,7 @@ class Role:
     child_type: ClassVar[ChildType] = ChildType.WORKER
     start_method: ClassVar[str] = "forkserver"
     watches_nodes: ClassVar[bool] = False
-    _context: ClassVar[RoleContext | None] = None
+    _context: RoleContext | None = None
     _node: ClassVar[Any] = None
     _handed_over: ClassVar[bytes | None] = None
     _process: Process
@@ -149,9 +149,18 @@ class Role:
         if self._handed_over is not None:
             self.restore(pickle.loads(self._handed_over))
 
+    def take_context(self, context: RoleContext) -> None:
+        """Take another place than the one that this process was started for."""
+        self._context = context
+
     def answer_snapshot(self, request: SnapshotRequest) -> None:
-        """Send the state to whoever has asked for it."""
-        state = pickle.dumps(self.snapshot(), 5)
+        """Send the state to whoever has asked for it; nothing, if there is none to be had."""
+        try:
+            state = pickle.dumps(self.snapshot(), 5)
+        except Exception as error:
+            # This instance ends now, and is not to be started here once more.
+            log.warning("snapshot_failed", role=request.role, cause=from_exception(error))
+            state = b""
         cast(request.to, ("snapshot", request.role, state))
 
     @classmethod

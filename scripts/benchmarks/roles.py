@@ -42,3 +42,25 @@ class Stamped(Role):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stream:
             stream.connect(args)
             stream.send(STAMP.pack(time.monotonic_ns()))
+
+
+class Placed(Role):
+    """
+    A role that tells when it is up and when it is about to go.
+
+    What it tells is a datagram to the socket `args`: "up" or "down", its node, its name and the
+    moment, in nanoseconds of the monotonic clock.
+    """
+
+    def init(self, args: Any) -> None:
+        self._address = args
+        self._tell("up")
+
+    def terminate(self, reason: Any) -> None:
+        self._tell("down")
+
+    def _tell(self, word: str) -> None:
+        told = f"{word} {self.context.node} {self.context.role} {time.monotonic_ns()}"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stream:
+            stream.connect(self._address)
+            stream.send(told.encode())

@@ -17,7 +17,7 @@ SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))
 
 @pytest.mark.parametrize("name", PROMISED)
 def test_an_example_prints_what_is_promised(name):
-    status, out, _ = Program(str(EXAMPLES / name)).finish()
+    status, out, _ = Program(str(EXAMPLES / name)).finish(90)
     assert (status, timeless(out)) == (0, timeless(PROMISED[name]))
 
 
@@ -29,7 +29,7 @@ def timeless(text):
 def test_examples_with_nodes_may_run_at_the_same_time():
     names = ["06_two_nodes.py", "07_failover.py", "07_failover.py"]
     running = [Program(str(EXAMPLES / name)) for name in names]
-    assert [program.finish()[0] for program in running] == [0, 0, 0]
+    assert [program.finish(90)[0] for program in running] == [0, 0, 0]
 
 
 def test_every_example_is_in_the_table():

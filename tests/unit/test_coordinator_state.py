@@ -442,3 +442,62 @@ def test_authority(authority: Authority, heard: list[float], expected: bool) -> 
 def test_a_place_is_vacant_at_once_or_when_the_lease_and_the_margin_are_over() -> None:
     assert Authority().vacant_at(5.0) == 5.0
     assert Authority(lease=10.0, margin=0.5).vacant_at(5.0) == 15.5
+
+
+def born_again() -> Node:
+    """Return node a after its core server died: it is told the table that it followed."""
+    node = Node(A)
+    node.members()
+    node.table(A, table_of(1, A, {"r": ["b"]}, A, B, C))
+    node.report()
+    node.tell(SettledAlone())
+    return node
+
+
+def test_who_has_a_table_but_not_its_members_yet_does_not_take_their_roles() -> None:
+    node = born_again()
+    assert not node.state.is_leading
+    node.members(B)
+    assert not published(node.report(B, "r")), "c has not been seen"
+    node.members(B, C)
+    (table,) = published(node.report(C))
+    assert table.nodes_of("r") == ("b",)
+
+
+def test_members_that_do_not_come_are_waited_for_no_longer_than_it_takes_to_settle() -> None:
+    node = born_again()
+    assert not published(node.tell(Ticked(), after=2.4))
+    (table,) = published(node.tell(Ticked(), after=0.1))
+    assert table.nodes_of("r") == ("a",)
+
+
+def test_who_has_met_all_members_once_need_not_wait_when_they_go() -> None:
+    node = born_again()
+    node.members(B, C)
+    node.report(B, "r")
+    node.report(C)
+    (table,) = published(node.members())
+    assert table.nodes_of("r") == ("a",)
+
+
+def test_a_newcomer_that_is_the_oldest_waits_until_it_has_met_all_members_of_the_table() -> None:
+    node = Node(A)
+    node.members(B)
+    node.report()
+    node.report(B)
+    assert not published(node.table(B, table_of(1, B, {"r": ["c"]}, B, C)))
+    node.members(B, C)
+    (table,) = published(node.report(C, "r"))
+    assert table.nodes_of("r") == ("c",)
+
+
+def test_the_table_of_another_cluster_that_a_newcomer_brings_along_stops_nothing() -> None:
+    """Its coordinator is not linked yet, and is not the one that decides for this node."""
+    node = Node(B)
+    node.members(A)
+    node.report()
+    assert AdoptTable in kinds(node.table(A, table_of(1, A, {"r": ["b"]}, A, B)))
+    node.members(A, C)
+    node.report(C, "r", eldest=Seniority(9, "d"))
+    effects = node.table(C, table_of(2, member("d", 9), {"r": ["c"]}, C))
+    assert AdoptTable not in kinds(effects)

@@ -65,17 +65,44 @@ def test_a_role_is_stopped_once_it_has_answered_or_did_not_in_time(folder, monke
     announce("tally")
     states = States(folder)
     states.ask("tally", "1-me")
-    assert states.is_awaited("tally")
+    assert states.is_awaited("tally", "1-me")
     states.answered("tally")
-    assert not states.is_awaited("tally")
+    assert not states.is_awaited("tally", "1-me")
     states.forget("tally")
     monkeypatch.setattr(handing_over, "_PATIENCE", -1.0)
     announce("tally")
     assert states.ask("tally", "1-me")
-    assert not states.is_awaited("tally")
+    assert not states.is_awaited("tally", "1-me")
 
 
 def test_a_role_that_nobody_asked_is_not_waited_for(folder):
     states = States(folder)
     states.answered("tally")
-    assert not states.is_awaited("tally")
+    assert not states.is_awaited("tally", "1-me")
+
+
+def test_a_process_that_has_ended_is_not_waited_for(folder):
+    announce("tally")
+    states = States(folder)
+    states.ask("tally", "1-me")
+    assert not states.is_awaited("tally", None)
+    assert not states.is_awaited("tally", "1-its-successor")
+
+
+def test_a_flood_of_states_does_not_pile_up(folder):
+    states = States(folder)
+    for slot in range(1000):
+        states.receive("tally", slot, b"state")
+    assert len(states._received) <= 64
+    states.lay_out({"tally": 999})
+    assert take_state("tally") == b"state"
+
+
+def test_a_state_that_nobody_has_come_for_is_dropped(folder, monkeypatch):
+    states = States(folder)
+    states.receive("tally", 0, b"state")
+    states.expire()
+    assert states._received
+    monkeypatch.setattr(handing_over, "_LONGEST_LIFE", -1.0)
+    states.expire()
+    assert not states._received

@@ -1,23 +1,11 @@
-"""
-Machines on one network, of which nothing touches the real one: needs root and Linux.
+"""Clusters of one node per machine; `machines` is about those, and what may happen to them."""
 
-Each machine is a network namespace, joined by a pair of virtual interfaces to a switch: bridges in
-a namespace of their own. No interface leads out, nor does any route. What is done to the network is
-done with `ip` alone: a cable is pulled by taking down the switch's end, islands are ports moved to
-different bridges, and what one machine sends to another is lost by addressing it to nobody.
-"""
-
-import contextlib
-import ctypes
-import itertools
-import os
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -26,173 +14,16 @@ from beethoven.node import presence
 from beethoven.node.control import NodeClient
 from tests.cluster.live.checker import Life, Line, settled_at
 from tests.cluster.live.cluster import ROOT, Cluster, Player, wait_until
-from tests.processes import is_running
+from tests.cluster.live.machines import MASK, NET, Machines
 
-# A private range, which is searched here and nowhere else.
-NET: Final = "10.77.1"
-MASK: Final = 24
 PORT: Final = 33000
 
-_PREFIX: Final = "beethoven-hosts"
-_NAMESPACES: Final = Path("/run/netns")
-_NOBODY: Final = "02:be:ff:ff:ff:ff"
-_NEW_TIME: Final = 0x00000080
-_runs = itertools.count()
-
-
-def _ip(*arguments: str) -> str:
-    """
-    Run `ip` and return what it prints.
-
-    Raises:
-        AssertionError: It fails.
-    """
-    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"ip {' '.join(arguments)}: {done.stderr.strip()}"
-    return done.stdout
-
-
-def why_not() -> str | None:
-    """Return why there can be no machines here; `None` if there can."""
-    if sys.platform != "linux":
-        return "network namespaces need Linux"
-    if os.geteuid() != 0:
-        return "network namespaces need root"
-    for program in ("ip", "nsenter"):
-        if shutil.which(program) is None:
-            return f"network namespaces need the program {program}"
-    try:
-        with Machines(1):
-            return None
-    except AssertionError as error:
-        return f"network namespaces cannot be made here: {error}"
-
-
-class Machines:
-    """
-    Some machines on one switch, by number from 0; as a context manager they are made and removed.
-
-    Raises:
-        AssertionError: They cannot be made.
-    """
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self._prefix = f"{_PREFIX}-{os.getpid()}-{next(_runs)}"
-        self._switch = f"{self._prefix}-switch"
-        self._lost: set[tuple[int, int]] = set()
-
-    def __enter__(self) -> Self:
-        _remove_leftovers()
-        try:
-            self._make()
-        except BaseException:
-            self.remove()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
-
-    def _make(self) -> None:
-        for namespace in self._namespaces():
-            _ip("netns", "add", namespace)
-            _ip("-n", namespace, "link", "set", "lo", "up")
-        for number in range(self.count):
-            bridge, port, host = f"br{number}", f"port{number}", self.namespace(number)
-            self._on_switch("link", "add", bridge, "type", "bridge")
-            self._on_switch("link", "set", bridge, "up")
-            ends = ("name", port, "type", "veth", "peer", "name", "eth0", "netns", host)
-            self._on_switch("link", "add", *ends)
-            self._on_switch("link", "set", port, "master", "br0", "up")
-            _ip("-n", host, "link", "set", "eth0", "address", _mac(number), "up")
-            _ip("-n", host, "address", "add", f"{address(number)}/{MASK}", "dev", "eth0")
-
-    def remove(self) -> None:
-        """Remove all of it, with every process that is still there."""
-        for namespace in self._namespaces():
-            _remove(namespace)
-
-    def _namespaces(self) -> list[str]:
-        return [self._switch, *map(self.namespace, range(self.count))]
-
-    def namespace(self, number: int) -> str:
-        """Return the name of the network namespace of a machine."""
-        return f"{self._prefix}-{number}"
-
-    def inside(self, number: int, *command: str) -> list[str]:
-        """Return the command that becomes another one on a machine, as the same process."""
-        return ["nsenter", f"--net={_NAMESPACES / self.namespace(number)}", *command]
-
-    def routes(self, number: int) -> str:
-        """Return all routes of a machine but those to itself."""
-        return _ip("-n", self.namespace(number), "route", "show").strip()
-
-    def unplug(self, *numbers: int) -> None:
-        """Pull the cables of machines: they have no carrier."""
-        for number in numbers:
-            self._on_switch("link", "set", f"port{number}", "down")
-
-    def plug(self, *numbers: int) -> None:
-        """Put the cables in again."""
-        for number in numbers:
-            self._on_switch("link", "set", f"port{number}", "up")
-
-    def split(self, *islands: Iterable[int]) -> None:
-        """Let only those reach each other that are on one island; all cables stay in."""
-        for bridge, island in enumerate(islands):
-            for number in island:
-                self._on_switch("link", "set", f"port{number}", "master", f"br{bridge}")
-
-    def join(self) -> None:
-        """Let all reach each other again."""
-        self.split(range(self.count))
-
-    def lose(self, sender: int, receiver: int) -> None:
-        """Lose all that one machine sends to another, in silence, and only in this direction."""
-        self._set_neighbour(sender, receiver, _NOBODY, "permanent")
-        self._lost.add((sender, receiver))
-
-    def lose_nothing(self) -> None:
-        """Deliver everything again."""
-        for sender, receiver in self._lost:
-            self._set_neighbour(sender, receiver, _mac(receiver), "reachable")
-        self._lost.clear()
-
-    def _set_neighbour(self, number: int, neighbour: int, mac: str, state: str) -> None:
-        entry = (address(neighbour), "lladdr", mac, "dev", "eth0", "nud", state)
-        _ip("-n", self.namespace(number), "neighbour", "replace", *entry)
-
-    def _on_switch(self, *arguments: str) -> None:
-        _ip("-n", self._switch, *arguments)
-
-
-def address(number: int) -> str:
-    """Return the address of a machine; they are not neighbours."""
-    return f"{NET}.{11 + 40 * number}"
-
-
-def _mac(number: int) -> str:
-    return f"02:be:00:00:00:{number:02x}"
-
-
-def _remove_leftovers() -> None:
-    """Remove what runs of these tests have left behind that were killed."""
-    if not _NAMESPACES.is_dir():
-        return
-    for path in _NAMESPACES.glob(f"{_PREFIX}-*"):
-        pid = path.name.removeprefix(f"{_PREFIX}-").partition("-")[0]
-        if pid.isdecimal() and not is_running(int(pid)):
-            _remove(path.name)
-
-
-def _remove(namespace: str) -> None:
-    if not (_NAMESPACES / namespace).exists():
-        return
-    for pid in _ip("netns", "pids", namespace).split():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(pid), signal.SIGKILL)
-    _ip("netns", "delete", namespace)
+# What a machine runs before anything else whose time of day is wrong.
+_SKEWED: Final = """
+import time
+_true = time.time
+time.time = lambda: _true() + {skew}
+"""
 
 
 class HostPlayer(Player):
@@ -231,8 +62,8 @@ class HostCluster(Cluster):
         hosts: How many machines there are.
         preset: The timing.
         level: What the nodes log.
-        skews: By how many seconds the clocks of machines are ahead: the time of day, and what has
-            passed since their boot.
+        skews: By how many seconds the clocks of machines are ahead, >= 0: the time of day, and what
+            has passed since their boot.
     """
 
     def __init__(
@@ -243,7 +74,7 @@ class HostCluster(Cluster):
         hosts: int = 3,
         preset: str = "fast",
         level: str = "info",
-        skews: Mapping[int, float] | None = None,
+        skews: Mapping[int, int] | None = None,
     ) -> None:
         environ = {
             "BEETHOVEN_CLUSTER_NET": f"{NET}.0",
@@ -293,11 +124,20 @@ class HostCluster(Cluster):
                     cwd=self.folder,
                 )
 
+    def _skewed(self, number: int) -> Sequence[str]:
+        """Return what starts a program whose clocks of time since boot are ahead."""
+        if (skew := self._skews.get(number)) is None:
+            return ()
+        return ("unshare", "--time", f"--monotonic={skew}", f"--boottime={skew}")
+
     def _environ_of(self, number: int) -> dict[str, str]:
         home = self._home / f"home-{number}"
         home.mkdir(exist_ok=True)
+        skew = self._skews.get(number, 0)
+        (home / "sitecustomize.py").write_text(_SKEWED.format(skew=skew), "utf-8")
         return {
             **self.environ,
+            "PYTHONPATH": f"{home}:{ROOT}",
             "HOME": str(home),
             "BEETHOVEN_RUNTIME_DIR": str(self._home / str(number)),
         }
@@ -310,3 +150,68 @@ class HostCluster(Cluster):
             line if line.word == "death" else line._replace(at=line.at - shift.get(line.node, 0))
             for line in super().ledger()
         ]
+
+    def settled(
+        self,
+        island: Collection[int],
+        since: float,
+        within: float,
+        *,
+        quiet: float = 0.5,
+    ) -> float:
+        """
+        Wait until the roles are right on an island, and stay so.
+
+        Args:
+            island: The numbers of its machines.
+            since: When it came to be.
+            within: How long it may take, in seconds.
+            quiet: How long the roles have to stay as they should be.
+
+        Returns:
+            When they were right, in seconds after `since`.
+        """
+        wanted = {role: min(count, len(island)) for role, count in self.roles.items()}
+        names = set(map(host_name, island))
+        found: list[float] = []
+
+        def is_over() -> bool:
+            now = clock.elapsed()
+            here: list[Life] = [life for life in self.lives() if life.node in names]
+            settled = settled_at(here, wanted, since, now)
+            found[:] = [] if settled is None else [settled - since]
+            return settled is not None and now > settled + quiet
+
+        # A ledger that is read late tells the truth all the same.
+        try:
+            wait_until(is_over, within + quiet + 5.0, "the roles are right")
+        except AssertionError:
+            raise AssertionError(self.explain(f"{sorted(names)}: expected {wanted}")) from None
+        assert found[0] <= within, self.explain(f"{sorted(names)}: right after {found[0]:.3f} s")
+        return found[0]
+
+    def island_story(self, island: Collection[int]) -> Any:
+        """Return what all nodes of an island tell of it, as `story`; None unless they agree."""
+        stories = [self.story(number) for number in island]
+        if None in stories or any(each != stories[0] for each in stories):
+            return None
+        names = [name for name, _ in stories[0]["members"]]
+        return stories[0] if names == sorted(map(host_name, island)) else None
+
+    def wait_islands(self, *islands: Collection[int], timeout: float = 15.0) -> None:
+        """Wait until all nodes of each island agree that they are a cluster of their own."""
+        try:
+            wait_until(lambda: all(map(self.island_story, islands)), timeout, "islands")
+        except AssertionError:
+            raise AssertionError(self.explain(f"expected {islands}")) from None
+
+    def hosts_of(self, role: str) -> list[int]:
+        """Return on which machines a role runs, as the nodes tell."""
+        story = self.wait_counts()
+        names = {name for name, _, state in story["roles"][role] if state == "running"}
+        return [each.number for each in self.players if host_name(each.number) in names]
+
+    def coordinator(self) -> int:
+        """Return which machine's node places the roles."""
+        by = self.wait_formed()["by"]
+        return next(each.number for each in self.players if host_name(each.number) == by)

@@ -40,7 +40,6 @@ class ClusterNode(Node):
     roles: Any = None
     sequence: int = 0
     reported_at: float = 0.0
-    known: frozenset[str] = frozenset()
     is_welcome: bool = False
     last_report: Any = None
     adopted: Any = None

@@ -1,7 +1,7 @@
 """
 Schedules of faults for whole nodes: `play(seed)` runs one, and fails if an invariant is hurt.
 
-Most have 3 to 7 nodes, one in a hundred has 20, one in a thousand 50, one in ten thousand 200.
+Most have 3 to 7 nodes, one in a hundred has 20, one in a thousand 50, one in fifty thousand 200.
 """
 
 import random
@@ -40,7 +40,7 @@ def bound(timing: Timing, settings: CoordinatorSettings, pace: Pace) -> float:
 
 
 def size_of(seed: int, dice: random.Random) -> int:
-    if seed % 10_000 == 9_999:
+    if seed % 50_000 == 49_999:
         return 200
     if seed % 1_000 == 500:
         return 50
@@ -206,7 +206,7 @@ def run(world: ClusterWorld, seed: int, dice: random.Random) -> float:
         fault(world, dice)
         if dice.random() < 0.2:
             world.loss = dice.choice((0.0, 0.02, 0.1)) if not is_large else 0.0
-        world.advance(dice.choice((0.0, 0.05, 0.3, 1.0, 3.0, 8.0)) * dice.random())
+        world.advance(dice.choice((0.0, 0.1, 0.5, 2.0, 6.0, 12.0)) * dice.random())
         for host in world.hosts:
             if host.node is None and dice.random() < 0.3:
                 world.boot(host)

@@ -7,6 +7,7 @@ role server that outlives it, and the story of it all. Everything follows from o
 """
 
 import itertools
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -67,6 +68,8 @@ class ClusterWorld(Network):
         self.story: list[tuple[float, str]] = []
         self.tables: list[tuple[float, str, Table]] = []
         self._all_boots = itertools.count(1)
+        # So that nodes are the same however many messages they exchange.
+        self._identities = random.Random(f"identities {seed}")
 
     # What a test does.
 
@@ -75,7 +78,7 @@ class ClusterWorld(Network):
         host.is_powered = True
         host.boots += 1
         member = Member(
-            f"{self.dice.getrandbits(64):016x}",
+            f"{self._identities.getrandbits(64):016x}",
             host.name,
             host.address,
             next(self._all_boots) + about.skew,
@@ -233,7 +236,6 @@ class ClusterWorld(Network):
 
     def _start_core(self, node: Any):
         node.sequence, node.reported_at = 0, self.now
-        node.known = frozenset()
         node.is_settled = node.is_welcome = node.is_draining = False
         node.last_report = node.adopted = None
         node.dials.clear()
@@ -276,10 +278,7 @@ class ClusterWorld(Network):
 
     def _members_changed(self, node: ClusterNode):
         members = (node.member, *node.core.members())
-        known, node.known = node.known, frozenset(member.node_id for member in members)
         self.feed(node, events.MembershipChanged(members))
-        if node.core is not None and node.known - known - {node.member.node_id}:
-            self.report(node)
 
     # What `Network` is changed in.
 

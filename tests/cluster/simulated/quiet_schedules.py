@@ -98,6 +98,19 @@ def lose_memory(seed: int):
     assert running == {host: dict(host.node.roles.processes) for host in world.running()}
 
 
+def heal(seed: int):
+    """A cut comes and heals: what ran before it runs on, for it is the oldest."""
+    world, dice = formed(seed)
+    running = {host: dict(host.node.roles.processes) for host in world.running()}
+    middle = dice.randrange(1, len(world.hosts) - 1)
+    shuffled = dice.sample(world.hosts, len(world.hosts))
+    world.split(shuffled[:middle], shuffled[middle:])
+    world.advance(world.timing.silence + dice.uniform(8.0, 12.0))
+    world.heal()
+    until_right(world, bound(world.timing, world.settings, world.pace))
+    assert running == {host: dict(host.node.roles.processes) for host in world.running()}
+
+
 def leave(seed: int):
     """A node ends, in one way or the other: what it ran starts elsewhere, and nothing else."""
     world, dice = formed(seed)
@@ -140,7 +153,7 @@ def check_budget(world: ClusterWorld):
     assert until_right(world, 20.0) <= 20.0
 
 
-KINDS = (lose_core, lose_all_cores, lose_memory, leave, join)
+KINDS = (lose_core, lose_all_cores, lose_memory, heal, leave, join)
 
 
 def play(seed: int):

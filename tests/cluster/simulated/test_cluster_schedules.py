@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cluster.simulated import quiet_schedules
+from tests.cluster.simulated import cluster_schedules, quiet_schedules
 from tests.cluster.simulated.cluster_schedules import create, play, run
 
 SCALE = float(os.environ.get("BEETHOVEN_SCHEDULES", "1"))
@@ -43,6 +43,15 @@ def test_one_event_moves_no_more_than_it_must(kind: Callable[[int], None]) -> No
         except AssertionError as failure:
             again = f"quiet_schedules.{kind.__name__}({seed})"
             raise AssertionError(f"{again}: {failure}") from failure
+
+
+def test_a_schedule_that_fails_tells_its_story_and_how_to_replay_it(monkeypatch) -> None:
+    monkeypatch.setattr(cluster_schedules, "bound", lambda *_: -10.0)
+    with pytest.raises(cluster_schedules.Broken) as failure:
+        play(3)
+    told = str(failure.value)
+    assert "n1 boots" in told
+    assert "BEETHOVEN_SEED=3 scripts/test tests/cluster/simulated -k cluster_schedule" in told
 
 
 def transcript(seed: int) -> str:

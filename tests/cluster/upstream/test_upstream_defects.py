@@ -162,6 +162,27 @@ def test_d14_d15_a_frozen_node_is_replaced_soon_and_gives_way_when_it_thaws(tmp_
         cluster.wait_counts()
 
 
+def test_d14_clusters_that_came_up_apart_become_one_with_nobody_too_many(tmp_path):
+    with Cluster(tmp_path, {"one": 1, "two": 2}, nodes=3) as cluster:
+        for number, net in ((0, "127.0.0.1"), (1, "127.0.0.2")):
+            cluster.environ |= {
+                "BEETHOVEN_CLUSTER_NET": net,
+                "BEETHOVEN_CLUSTER_NET_MASK": "32",
+            }
+            cluster.start(number)
+            wait_until(partial(running, cluster, number, "one"), 20, "one runs")
+            wait_until(partial(running, cluster, number, "two"), 20, "two runs")
+        assert running(cluster, 0, "one") != running(cluster, 1, "one")
+        # Whoever knows both brings them together.
+        cluster.environ |= {
+            "BEETHOVEN_CLUSTER_NET": "127.0.0.0",
+            "BEETHOVEN_CLUSTER_NET_MASK": "29",
+        }
+        cluster.start(2)
+        cluster.wait_formed(3)
+        cluster.wait_counts()
+
+
 def test_d16_a_node_that_does_not_know_a_role_is_not_counted_on(tmp_path):
     with Cluster(tmp_path, {"lonely": 1, "solid": 2}, nodes=2, toml=LONELY + SOLID) as cluster:
         cluster.start(0)

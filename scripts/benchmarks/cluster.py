@@ -1,0 +1,231 @@
+"""Nodes that find each other, die, freeze and leave: design, "Numbers to reach", against upstream."""
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+
+from scripts.benchmarks.figures import Figure, Goal, Row, Skipped
+from scripts.benchmarks.stage import Player, Stage, staged
+
+# How long nothing happens before each blow, so that all have told each other everything.
+_REST = 1.0
+_LONG = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSizes:
+    """How much is measured; `is_wide` asks for a silent /16, which takes a minute."""
+
+    rounds: int
+    is_whole: bool
+    crowds: tuple[int, ...]
+    idle_seconds: float
+    is_wide: bool
+    seconds: int
+
+
+FULL: Final = ClusterSizes(9, True, (3, 10, 20), 20.0, False, 2400)
+SMOKE: Final = ClusterSizes(1, False, (3,), 1.0, False, 120)
+
+ClusterMeasure: TypeAlias = Callable[[ClusterSizes], list[Row]]
+
+
+def row(
+    key: str,
+    what: str,
+    samples: Sequence[float],
+    *,
+    unit: str = "ms",
+    limit: float | None = None,
+    against: Mapping[str, float] | None = None,
+    note: str = "",
+) -> Figure:
+    """Return the row of some samples: their median, and from where to where they go."""
+    median = statistics.median(samples)
+    goals = [] if limit is None else [Goal(f"at most {limit:g} {unit}", median, limit)]
+    spread = f"{min(samples):.3g} to {max(samples):.3g}" if len(samples) > 1 else ""
+    notes = "; ".join(part for part in (spread, note) if part)
+    return Figure(key, what, median, unit, len(samples), against or {}, goals, notes)
+
+
+def alone(sizes: ClusterSizes) -> list[Row]:
+    """Measure a boot without others, in turns with that of a bare interpreter."""
+    _boot()
+    boots, bare = list[float](), list[float]()
+    for _ in range(sizes.rounds):
+        boots.append(_boot())
+        begun = time.monotonic()
+        subprocess.run([sys.executable, "-c", "pass"], check=True)
+        bare.append((time.monotonic() - begun) * 1000)
+    against = {"upstream": 1573, "python -c pass": statistics.median(bare)}
+    what = "exec of a node until its first role runs, alone, /29 of loopback"
+    return [row("alone", what, boots, limit=700, against=against)]
+
+
+def _boot() -> float:
+    with staged({"solo": 1}) as stage:
+        player = stage.start("one")
+        stage.wait(lambda: stage.running)
+        return (stage.running["one", "solo"] - player.begun) / 1e6
+
+
+def join(sizes: ClusterSizes) -> list[Row]:
+    """Measure how soon a second node runs what it is to run."""
+    whole, located = list[float](), list[float]()
+    with staged({"pair": 2}) as stage:
+        first = stage.start("one")
+        stage.wait(lambda: stage.running)
+        for number in range(sizes.rounds + 1):
+            stage.rest(_REST)
+            second = stage.start("two")
+            stage.wait(lambda: ("two", "pair") in stage.running)
+            up = stage.running["two", "pair"]
+            if number:
+                whole.append((up - second.begun) / 1e6)
+                begun = second.events("child_started", child="locator")[0]
+                located.append(_ms_since(up, begun))
+            stage.wait_linked("one", "two")
+            second.terminate()
+            second.process.wait(_LONG)
+            stage.wait(lambda: first.events("node_left")[number:])  # noqa: B023 - waits here
+            stage.drop("two")
+    return [
+        row("join", "second node: exec until its instance runs", whole, limit=900),
+        row(
+            "join_located",
+            "second node: its locator has started until its instance runs",
+            located,
+            limit=250,
+            against={"upstream, app start": 422},
+        ),
+    ]
+
+
+def _ms_since(moment: int, line: Mapping[str, Any]) -> float:
+    """Return how long before a moment, monotonic, a line was logged, which has a time of day."""
+    logged = datetime.fromisoformat(line["time"]).timestamp()
+    return (moment - time.monotonic_ns()) / 1e6 + (time.time() - logged) * 1000
+
+
+def kill(sizes: ClusterSizes) -> list[Row]:
+    """Measure how soon the roles of a node that is killed run on another one."""
+    rows: list[Row] = []
+    for count, limit, upstream in ((1, 200, 471), (6, 350, 1664)):
+        last = _deaths(count, sizes.rounds)
+        what = f"kill -9 of a node until its {count} roles run on the survivor"
+        what = what.replace("1 roles run", "role runs")
+        against = {"upstream": upstream}
+        rows.append(row(f"kill_{count}", what, last, limit=limit, against=against))
+    return rows
+
+
+def _deaths(count: int, rounds: int) -> list[float]:
+    roles = {f"r{number}": 1 for number in range(count)}
+    samples = []
+    with staged(roles) as stage:
+        stage.start("one")
+        stage.wait(lambda: len(stage.running) == count)
+        for _ in range(rounds):
+            victim, survivor = _pair(stage)
+            killed = stage.drop(victim).kill()
+            stage.wait(lambda: len(stage.running) == count)
+            last = max(stage.running[survivor, name] for name in roles)
+            samples.append((last - killed) / 1e6)
+    return samples
+
+
+def _pair(stage: Stage) -> tuple[str, str]:
+    """Start the node that is missing; return the one with the roles, and the newcomer."""
+    holder = next(node for node, _ in stage.running)
+    other = "two" if holder == "one" else "one"
+    if other not in stage.players:
+        stage.start(other)
+        stage.wait_linked(holder, other)
+    stage.rest(_REST)
+    return holder, other
+
+
+def drain(sizes: ClusterSizes) -> list[Row]:
+    """Measure how soon the role of a node that is asked to stop runs on another one."""
+    moved, gaps = list[float](), list[float]()
+    with staged({"solo": 1}) as stage:
+        stage.start("one")
+        stage.wait(lambda: stage.running)
+        for _ in range(sizes.rounds):
+            leaver, other = _pair(stage)
+            asked = stage.players[leaver].terminate()
+            stage.wait(lambda: (other, "solo") in stage.running)  # noqa: B023 - waits here
+            up = stage.running[other, "solo"]
+            stage.wait(lambda: _went(stage, leaver, asked))  # noqa: B023
+            moved.append((up - asked) / 1e6)
+            gaps.append((up - _went(stage, leaver, asked)[0]) / 1e6)
+            stage.drop(leaver).process.wait(_LONG)
+    upstream = {"upstream": 1495}
+    what = "SIGTERM of a node until its role runs elsewhere"
+    return [
+        row("drain", what, moved, limit=2000, against=upstream),
+        row("drain_gap", "of which it runs nowhere", gaps, limit=500, against=upstream),
+    ]
+
+
+def _went(stage: Stage, node: str, since: int) -> list[int]:
+    """Return when roles of a node have told that they go."""
+    return [
+        told.moment
+        for told in stage.told
+        if told.word == "down" and told.node == node and told.moment >= since
+    ]
+
+
+def freeze(sizes: ClusterSizes) -> list[Row]:
+    """Measure how soon a node that stands still is replaced, and all is well when it goes on."""
+    rows: list[Row] = []
+    for timing, limit in (("default", 5000), ("fast", 1500)):
+        what = f"SIGSTOP of all of a node until its role runs elsewhere, {timing} preset"
+        if timing == "default" and not sizes.is_whole:
+            rows += [Skipped(f"{key}_default", what, "a smoke run") for key in ("freeze", "heal")]
+            continue
+        frozen, healed = _frosts(timing, sizes.rounds)
+        against = {"upstream": 72_900, "upstream, ticktime 4": 5000}
+        rows.append(row(f"freeze_{timing}", what, frozen, limit=limit, against=against))
+        what = f"SIGCONT until only one instance runs and both nodes agree, {timing} preset"
+        rows.append(row(f"heal_{timing}", what, healed, limit=3000, note="upstream: never"))
+    return rows
+
+
+def _frosts(timing: str, rounds: int) -> tuple[list[float], list[float]]:
+    frozen, healed = list[float](), list[float]()
+    with staged({"solo": 1}, timing=timing) as stage:
+        stage.start("one")
+        stage.wait(lambda: stage.running)
+        for _ in range(rounds):
+            holder, other = _pair(stage)
+            player = stage.players[holder]
+            ups = len(stage.players[other].events("node_up"))
+            stopped = player.freeze()
+            stage.wait(lambda: (other, "solo") in stage.running)  # noqa: B023 - waits here
+            frozen.append((stage.running[other, "solo"] - stopped) / 1e6)
+            resumed = player.thaw()
+            stage.wait(lambda: _is_healed(stage, stage.players[other], ups))  # noqa: B023
+            gone = max(told.moment for told in stage.told if told.word == "down")
+            back = _ms_since(resumed, stage.players[other].events("node_up")[-1])
+            healed.append(max((gone - resumed) / 1e6, -back))
+    return frozen, healed
+
+
+def _is_healed(stage: Stage, other: Player, ups: int) -> bool:
+    return len(stage.holders("solo")) == 1 and len(other.events("node_up")) > ups
+
+
+GROUPS: Final[dict[str, ClusterMeasure]] = {
+    "alone": alone,
+    "join": join,
+    "kill": kill,
+    "drain": drain,
+    "freeze": freeze,
+}
