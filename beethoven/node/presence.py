@@ -19,7 +19,7 @@ from typing import Final
 from beethoven import clock
 from beethoven.errors import AlreadyRunning, NodeNotFound
 from beethoven.node.orphans import end_leftovers
-from beethoven.runtime.folder import base_folder, locked
+from beethoven.runtime.folder import KEPT, base_folder, let_go, locked
 from beethoven.runtime.unixsocket import is_listening
 
 # What a killed node leaves is gone within a second; on a machine under load it may take longer.
@@ -73,6 +73,7 @@ def claimed(name: str) -> Iterator[int]:
         if found is not None:
             _wait_until_gone(Path(found.folder))
             end_leftovers(Path(found.folder))
+            let_go(Path(found.folder))
         os.ftruncate(handle, 0)
         yield handle
     finally:
@@ -125,7 +126,8 @@ def _is_alive(folder: Path) -> bool:
 
 
 def announce(handle: int, presence: Presence) -> None:
-    """Let the node be found."""
+    """Let the node be found; if it is killed, the next of its name looks what it has left."""
+    Path(presence.folder, KEPT).touch(mode=0o600)
     os.pwrite(handle, json.dumps(asdict(presence)).encode(), 0)
 
 

@@ -3,7 +3,7 @@ The private folder of one tree of processes: its sockets, its names, its lock.
 
 Lies under `$BEETHOVEN_RUNTIME_DIR`, else `$XDG_RUNTIME_DIR/beethoven`, else `/tmp/beethoven-<uid>`;
 all of them 0700 and owned by the user. A folder whose owners are all dead is removed by the next
-one to be made.
+one to be made, unless a file in it says that somebody will look into it first.
 """
 
 import contextlib
@@ -19,6 +19,9 @@ from beethoven.errors import NodeError
 
 # The kernel takes socket addresses of up to 104 bytes on some systems, 108 on others.
 _LONGEST_ADDRESS: Final = 103
+# The name of that file.
+KEPT: Final = "kept"
+
 _NAME: Final = re.compile("[0-9a-f]{8}")
 _LONGEST_FILE: Final = len("/01234567/0123456789abcdef.s")
 
@@ -76,7 +79,7 @@ def make_folder() -> tuple[Path, int]:
     base = base_folder()
     with locked(base / "lock"):
         for other in base.iterdir():
-            if is_tree_folder(other):
+            if is_tree_folder(other) and not (other / KEPT).exists():
                 _sweep(other)
         folder = base / os.urandom(4).hex()
         folder.mkdir(mode=0o700)
@@ -84,6 +87,14 @@ def make_folder() -> tuple[Path, int]:
         fcntl.flock(handle, fcntl.LOCK_SH)
     (folder / "names").mkdir(mode=0o700)
     return folder, handle
+
+
+def let_go(folder: Path) -> None:
+    """Remove a folder that was kept, if its owners are dead."""
+    with locked(base_folder() / "lock"):
+        if is_tree_folder(folder):
+            (folder / KEPT).unlink(missing_ok=True)
+            _sweep(folder)
 
 
 def _sweep(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Nodes that find each other, die, freeze and leave: design, "Numbers to reach", against upstream."""
+"""Nodes that boot, join, die, freeze and leave: "Numbers to reach" of the design, and upstream."""
 
 import statistics
 import subprocess

@@ -1,4 +1,8 @@
-"""The command line of the benchmark: which rows to measure, and where the results go."""
+"""
+Measure the speed of Beethoven: of its processes against plain Python, or of clusters of nodes.
+
+By default the processes; `cluster` measures nodes instead, and tells what upstream needs.
+"""
 
 import argparse
 import contextlib
@@ -8,11 +12,12 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from scripts.benchmarks import report
+from scripts.benchmarks import cluster, networks, report
 from scripts.benchmarks.births import first_starts, starts
 from scripts.benchmarks.crowds import crowd
 from scripts.benchmarks.figures import FULL, SMOKE, Measure, Row
@@ -20,6 +25,7 @@ from scripts.benchmarks.memory import memory
 from scripts.benchmarks.messages import calls, casts
 from scripts.benchmarks.node import node
 from scripts.benchmarks.roles import Idle
+from scripts.benchmarks.stage import cached
 
 _GROUPS: Final[dict[str, Measure]] = {
     "calls": calls,
@@ -31,12 +37,35 @@ _GROUPS: Final[dict[str, Measure]] = {
     "node": node,
 }
 
+_CLUSTER_GROUPS: Final[dict[str, cluster.ClusterMeasure]] = {
+    **cluster.GROUPS,
+    "scan": networks.scan,
+    "idle": networks.idle,
+}
+
 
 def main(arguments: Sequence[str]) -> int:
     """Measure what was asked for, print the table, write the JSON."""
-    options = _parser().parse_args(arguments)
-    sizes = SMOKE if options.smoke else FULL
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    groups = _CLUSTER_GROUPS if options.what == "cluster" else _GROUPS
+    if strangers := set(options.only or ()) - set(groups):
+        parser.error(f"expected --only with one of {', '.join(groups)}, got: {strangers.pop()}")
     begin = time.monotonic()
+    before = report.load()
+    rows = _nodes(options) if options.what == "cluster" else _processes(options)
+    seconds = time.monotonic() - begin
+    against = "upstream, plain Python" if options.what == "cluster" else "plain Python"
+    heading = _heading(seconds, is_smoke=options.smoke, before=before)
+    print(heading, report.table(rows, against), sep="\n\n")
+    if options.json is not None:
+        result = report.as_json(rows, is_smoke=options.smoke, seconds=seconds, before=before)
+        options.json.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    return 0
+
+
+def _processes(options: argparse.Namespace) -> list[Row]:
+    sizes = SMOKE if options.smoke else FULL
     rows: list[Row] = []
     with _bounded(sizes.seconds), _quiet():
         # One role lives through all of it, as in any program with a tree: the fork server is there.
@@ -44,29 +73,40 @@ def main(arguments: Sequence[str]) -> int:
         for name in options.only or _GROUPS:
             rows += _GROUPS[name](sizes)
         anchor.stop()
-    seconds = time.monotonic() - begin
-    print(_heading(seconds, is_smoke=options.smoke), report.table(rows), sep="\n\n")
-    if options.json is not None:
-        result = report.as_json(rows, is_smoke=options.smoke, seconds=seconds)
-        options.json.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-    return 0
+    return rows
+
+
+def _nodes(options: argparse.Namespace) -> list[Row]:
+    sizes = cluster.SMOKE if options.smoke else cluster.FULL
+    sizes = replace(sizes, is_wide=options.wide)
+    rows: list[Row] = []
+    with _bounded(sizes.seconds), cached():
+        for name in options.only or _CLUSTER_GROUPS:
+            rows += _CLUSTER_GROUPS[name](sizes)
+    return rows
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=["processes", "cluster"], default="processes")
     parser.add_argument("--smoke", action="store_true", help="tiny counts: does it work at all?")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE too")
     parser.add_argument(
-        "--only", action="append", choices=list(_GROUPS), help="only this group of rows; repeatable"
+        "--only",
+        action="append",
+        choices=[*_GROUPS, *_CLUSTER_GROUPS],
+        help="only this group of rows; repeatable",
     )
+    parser.add_argument("--wide", action="store_true", help="cluster: search a silent /16 as well")
     return parser
 
 
-def _heading(seconds: float, *, is_smoke: bool) -> str:
+def _heading(seconds: float, *, is_smoke: bool, before: float) -> str:
     about = report.machine()
     text = "{cores} cores, {cpu}, {kernel}, {python}".format(**about)
     smoke = "; smoke run: the numbers mean nothing" if is_smoke else ""
-    return f"{text}; {seconds:.0f} s{smoke}"
+    load = f"load {before:.1f} before, {report.load():.1f} after"
+    return f"{text}; {seconds:.0f} s; {load}{smoke}"
 
 
 @contextlib.contextmanager

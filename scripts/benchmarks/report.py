@@ -8,8 +8,6 @@ from typing import Any
 
 from scripts.benchmarks.figures import Figure, Row, Skipped
 
-_HEAD = ("measured", "median", "plain Python", "goal", "reached")
-
 
 def machine() -> dict[str, Any]:
     """Return where this runs."""
@@ -23,6 +21,11 @@ def machine() -> dict[str, Any]:
     }
 
 
+def load() -> float:
+    """Return how many processes wanted a core in the last minute, on average."""
+    return os.getloadavg()[0]
+
+
 def _cpu_model() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
@@ -33,13 +36,16 @@ def _cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def as_json(rows: Sequence[Row], *, is_smoke: bool, seconds: float) -> dict[str, Any]:
-    """Return the whole run in the form in which it is written to a file."""
+def as_json(
+    rows: Sequence[Row], *, is_smoke: bool, seconds: float, before: float
+) -> dict[str, Any]:
+    """Return the whole run, and the load before and after, as it is written to a file."""
     return {
         "version": 1,
         "machine": machine(),
         "smoke": is_smoke,
         "seconds": round(seconds, 1),
+        "load": [round(before, 1), round(load(), 1)],
         "figures": [_figure(row) for row in rows if isinstance(row, Figure)],
         "skipped": [
             {"key": row.key, "what": row.what, "reason": row.reason}
@@ -70,12 +76,19 @@ def _figure(figure: Figure) -> dict[str, Any]:
     }
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Return the rows with aligned columns; a goal after the first stands on a line of its own."""
-    lines: list[tuple[str, ...]] = [_HEAD]
+def table(rows: Sequence[Row], against: str) -> str:
+    """
+    Return the rows with aligned columns; a goal after the first stands on a line of its own.
+
+    Args:
+        rows: The rows.
+        against: What the baselines are.
+    """
+    head = ("measured", "median", against, "goal", "reached")
+    lines: list[tuple[str, ...]] = [head]
     for row in rows:
         lines += _lines(row)
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     lines.insert(1, tuple("─" * width for width in widths))
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

@@ -52,6 +52,8 @@ class Placed(Role):
     moment, in nanoseconds of the monotonic clock.
     """
 
+    trap_exit = True
+
     def init(self, args: Any) -> None:
         self._address = args
         self._tell("up")

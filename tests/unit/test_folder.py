@@ -7,7 +7,13 @@ import pytest
 
 from beethoven.errors import NodeError
 from beethoven.runtime import owner
-from beethoven.runtime.folder import is_tree_folder, make_folder, remove_folder
+from beethoven.runtime.folder import (
+    KEPT,
+    is_tree_folder,
+    let_go,
+    make_folder,
+    remove_folder,
+)
 
 TREE = "0123abcd"
 
@@ -85,3 +91,26 @@ def test_closing_when_there_is_no_tree_removes_nothing(precious):
     owner.close()
     owner.close()
     assert (precious / TREE / "letters").read_text() == "mine"
+
+
+def test_a_folder_that_is_kept_is_removed_only_when_it_is_let_go(base):
+    kept, handle = make_folder()
+    (kept / KEPT).touch()
+    os.close(handle)
+    other, handle = make_folder()
+    assert kept.exists()
+    let_go(kept)
+    assert not kept.exists()
+    (other / KEPT).touch()
+    let_go(other)
+    assert other.exists(), "its owner lives"
+    os.close(handle)
+    let_go(other)
+    let_go(other)
+    assert not other.exists()
+
+
+def test_what_is_no_folder_of_a_tree_is_not_let_go(precious, base):
+    let_go(precious / TREE)
+    let_go(Path())
+    assert (precious / TREE / "letters").exists()

@@ -259,7 +259,9 @@ def test_five_hosts_in_islands_of_two_two_and_one_whose_clocks_differ_by_days(tm
     islands = [0, 1], [2, 3], [4]
     with HostCluster(tmp_path, roles, hosts=5, skews=skews) as cluster:
         begin(cluster)
-        assert cluster.players[2].client.presence.since > clock.wall() + 99_000
+        client = cluster.players[2].client
+        assert client is not None
+        assert client.presence.since > clock.wall() + 99_000
         since = clock.elapsed()
         cluster.machines.split(*islands)
         for island in islands:

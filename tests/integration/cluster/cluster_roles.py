@@ -30,6 +30,8 @@ class Diarist(Role):
                 self.write("left", name=member.name)
 
     def handle_call(self, request, caller):
+        if request == "slot":
+            return self.context.slot
         if request == "allocate":
             return self.node.allocate()
         return [each["name"] for each in self.node.allocation_list()]

@@ -24,9 +24,9 @@ def nodes(tmp_path):
     """Starts nodes of one file, each with a name, and stops them."""
     started = {}
 
-    def start(toml, *names):
+    def start(toml, *names, **variables):
         config = write(tmp_path, FAST + toml)
-        environment = {"PYTHONPATH": str(HERE)}
+        environment = {"PYTHONPATH": str(HERE), **variables}
         for name in names:
             node = Node(config, "--name", name, env=environment)
             # All share one log file.
@@ -156,3 +156,17 @@ def test_a_role_that_crashes_does_not_get_back_the_state_that_it_came_with(nodes
     os.kill(first.pid, signal.SIGKILL)
     wait_until(lambda: is_replaced(other, "tally", first), 30)
     assert client.call("tally", "look") == 0
+
+
+def test_instances_that_come_from_two_clusters_get_different_slots_and_run_on(nodes, tmp_path):
+    nodes(diary(tmp_path, 2), "one", BEETHOVEN_CLUSTER_NET="127.0.0.1/32")
+    nodes(diary(tmp_path, 2), "two", BEETHOVEN_CLUSTER_NET="127.0.0.2/32")
+    clients = [NodeClient.find(name) for name in ("one", "two")]
+    wait_until(lambda: all(instances(name, "diary") == [name] for name in ("one", "two")), 30)
+    assert [client.call("diary", "slot") for client in clients] == [0, 0]
+    before = [client.process("diary") for client in clients]
+    # The third one finds both, and they learn of each other from it.
+    nodes(diary(tmp_path, 2), "three", BEETHOVEN_CLUSTER_NET="127.0.0.0/29")
+    wait_until(lambda: len(instances("one", "diary")) == 2, 30)
+    wait_until(lambda: sorted(client.call("diary", "slot") for client in clients) == [0, 1], 30)
+    assert [client.process("diary") for client in clients] == before
