@@ -90,8 +90,8 @@ class Dial:
     def begin(self) -> None:
         """Connect. What fails at once is told by the next `tick`."""
         family = socket.AF_INET6 if ":" in self.address.host else socket.AF_INET
-        stream = self._stream = socket.socket(family, socket.SOCK_STREAM)
         try:
+            stream = self._stream = socket.socket(family, socket.SOCK_STREAM)
             stream.setblocking(False)
             self._bind(stream)
             code = stream.connect_ex((self.address.host, self.address.port))

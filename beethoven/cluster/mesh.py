@@ -160,8 +160,9 @@ class Mesh:
     def tick(self) -> None:
         """Note that time has passed. Everything that has arrived must have been read before."""
         now = clock.elapsed()
-        for dial in list(self._dials.values()):
-            if dial.next_at() <= now:
+        for address, dial in list(self._dials.items()):
+            # What comes of one dial may put an end to another, or another in its place.
+            if self._dials.get(address) is dial and dial.next_at() <= now:
                 dial.tick(now=now)
         for end in [end for end in self._nameless if end.deadline <= now]:
             self._lose(end, None)

@@ -94,7 +94,8 @@ class Coordinator:
         authority: Authority,
         surroundings: Surroundings,
     ) -> None:
-        self.state = CoordinatorState(me, settings, authority)
+        life = int(clock.elapsed() * 1000)
+        self.state = CoordinatorState(me, settings, authority, life=life)
         self.reports: dict[str, ReportMessage] = {}
         self._me = me.node_id
         self.specs = roles

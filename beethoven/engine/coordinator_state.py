@@ -72,6 +72,8 @@ class CoordinatorState:
         me: This node.
         settings: Its times.
         authority: What it takes to decide.
+        life: Greater in each life of the process that holds this: one that has forgotten all must
+            not publish a table under the stamp of another.
     """
 
     def __init__(
@@ -79,11 +81,14 @@ class CoordinatorState:
         me: Member,
         settings: CoordinatorSettings | None = None,
         authority: Authority | None = None,
+        *,
+        life: int = 0,
     ) -> None:
         self.me = me
         self.table = Table()
         self._settings = settings if settings is not None else CoordinatorSettings()
         self._authority = authority if authority is not None else Authority()
+        self._life = life
         self._view = View(me, self._settings.patience)
         self._table_at = 0.0
         self._adopted = NO_STAMP
@@ -284,7 +289,7 @@ class CoordinatorState:
     def _inputs(self) -> Inputs:
         specs = tuple(self._specs[role].spec for role in sorted(self._specs))
         epoch = self._own if self._own is not None else self.table.stamp.epoch
-        version = self.table.stamp.version if epoch == self.table.stamp.epoch else 0
+        version = self.table.stamp.version if epoch == self.table.stamp.epoch else self._life
         return Inputs(
             now=self._now,
             specs=specs,

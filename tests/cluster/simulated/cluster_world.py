@@ -239,7 +239,8 @@ class ClusterWorld(Network):
         node.is_settled = node.is_welcome = node.is_draining = False
         node.last_report = node.adopted = None
         node.dials.clear()
-        state = node.state = CoordinatorState(node.member, self.settings)
+        life = int(self.now * 1000)
+        state = node.state = CoordinatorState(node.member, self.settings, life=life)
         super()._start_core(node)
         self._members_changed(node)
         self.later(node, self.dice.uniform(0.001, 0.02), lambda: self._welcome(node, state))
