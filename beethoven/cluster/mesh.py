@@ -113,6 +113,7 @@ class Mesh:
         now = clock.elapsed()
         self.membership = Membership(own, timing, now=now, chance=random.random)
         self._quarrels = Quarrels()
+        self._conflicts = Quarrels()
         self._dials: dict[Address, Dial] = {}
         # Links that membership knows, by number; and those whose other end is still to be named.
         self._ends: dict[int, _End] = {}
@@ -144,7 +145,10 @@ class Mesh:
         try:
             while self._events:
                 now, event = clock.elapsed(), self._events.popleft()
-                for effect in self.membership.handle(event, now=now):
+                effects = self.membership.handle(event, now=now)
+                if isinstance(event, events.LinkOpened):
+                    self._introduce(event, effects)
+                for effect in effects:
                     self._perform(effect)
                 if isinstance(event, events.LinkOpened):
                     self._on_link(event.peer.node_id)
@@ -224,7 +228,8 @@ class Mesh:
             case events.ReportLateness(lateness):
                 log.warning("node_late", seconds=round(lateness, 1))
             case events.ReportConflict(other):
-                log.error("name_taken", name=other.name, address=other.address)
+                if self._conflicts.is_news(other.address, other.name, now=clock.elapsed()):
+                    log.error("name_taken", name=other.name, address=other.address)
             case _:
                 self._on_change(effect)
 
@@ -281,7 +286,8 @@ class Mesh:
             on_end=lambda problem: self._lose(end, problem),
         )
         self._nameless.add(end)
-        end.stream.send(LINK.encode(introduction_of(self.own)))
+        if dialled is not None:
+            end.stream.send(LINK.encode(introduction_of(self.own)))
         end.stream.begin(established.rest)
 
     def _take(self, end: _End, body: bytes) -> None:
@@ -307,6 +313,19 @@ class Mesh:
         self._nameless.discard(end)
         self._ends[end.number] = end
         self.handle(events.LinkOpened(end.number, peer, end.dialled))
+
+    def _introduce(self, event: events.LinkOpened, effects: list[events.Effect]) -> None:
+        """
+        Say who is here to whoever has dialled this node, unless the link is not wanted.
+
+        So the other end learns that it is not before it takes the link for one, and dials on in its
+        own time.
+        """
+        is_refused = any(
+            isinstance(each, events.CloseLink) and each.link == event.link for each in effects
+        )
+        if event.dialled is None and not is_refused:
+            self._say(event.link, introduction_of(self.own))
 
     def _lose(self, end: _End, problem: WireError | None) -> None:
         """Note that a link has ended at the other end, or on its way."""

@@ -125,6 +125,19 @@ def _is_alive(folder: Path) -> bool:
         return False
 
 
+def end_the_dead() -> None:
+    """
+    End what the dead nodes of this user have left here, if any of it is stuck or stopped.
+
+    Processes of a node that is well end within a second of its root.
+    """
+    with _nobody_else_looks():
+        for path in base_folder().glob("node-*"):
+            with contextlib.suppress(OSError):
+                if not _is_held(path) and (found := _read(path)) is not None:
+                    end_leftovers(Path(found.folder))
+
+
 def announce(handle: int, presence: Presence) -> None:
     """Let the node be found; if it is killed, the next of its name looks what it has left."""
     Path(presence.folder, KEPT).touch(mode=0o600)

@@ -14,17 +14,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from beethoven import clock
+from beethoven.cluster.addresses import Address
 from beethoven.cluster.cookie import VARIABLE as COOKIE_VARIABLE
 from beethoven.cluster.cookie import load_keyring
 from beethoven.cluster.keyring import Keyring
 from beethoven.cluster.listener import ListenerKeeper
 from beethoven.cluster.member import Member
+from beethoven.errors import AddressTaken
 from beethoven.log import get_log
 from beethoven.node.addresses import node_name, open_listener
 from beethoven.node.component_names import CORE_SERVER, MODULES, ROOT
 from beethoven.node.log_collector import LogCollector
 from beethoven.node.orphans import bury, end_orphans
-from beethoven.node.presence import Presence, announce, claimed
+from beethoven.node.presence import Presence, announce, claimed, end_the_dead
 from beethoven.node.settings import NodeSettings
 from beethoven.node.signals import EndNow, Signals
 from beethoven.node.tree import standard_tree
@@ -72,7 +74,7 @@ def run_node(settings: NodeSettings) -> int:
     keyring = load_keyring(settings.cookie_file, os.environ)
     # What a role starts is none of the cluster's business.
     os.environ.pop(COOKIE_VARIABLE, None)
-    listener, address = open_listener(settings)
+    listener, address = _listen(settings)
     try:
         own = Member(
             node_id=secrets.token_hex(8),
@@ -87,6 +89,15 @@ def run_node(settings: NodeSettings) -> int:
             return _live(_Node(settings, own, listener, keyring), claim, signals)
     finally:
         listener.close()
+
+
+def _listen(settings: NodeSettings) -> tuple[socket.socket, Address]:
+    """Return what `open_listener` does; a process of a dead node may be stuck with the port."""
+    try:
+        return open_listener(settings)
+    except AddressTaken:
+        end_the_dead()
+        return open_listener(settings, patience=0.5)
 
 
 def _incarnation() -> int:

@@ -55,7 +55,14 @@ def standard_tree(
     """
     timing, cluster = settings.timing, settings.cluster
     roles = {role.name: role_spec(role) for role in settings.roles}
-    coordination = CoordinatorSettings(settle=timing.settle, is_rebalancing=settings.rebalance)
+    coordination = CoordinatorSettings(
+        settle=timing.settle,
+        patience=timing.settle,
+        resend=timing.heartbeat,
+        review=timing.heartbeat,
+        rebalance_after=30 * timing.heartbeat,
+        is_rebalancing=settings.rebalance,
+    )
     children = (
         DynamicSupervisor.child_spec(
             "role_supervisor", backoff=_ROLES, keep_ended=True, name=ROLE_SUPERVISOR

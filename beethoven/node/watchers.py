@@ -14,6 +14,7 @@ from typing import Final
 
 from beethoven.cluster.member import Cause, Member
 from beethoven.cluster.membership_events import NodeDown, NodeLeft, NodeUp
+from beethoven.log import get_log
 from beethoven.node.component_names import CORE_SERVER
 from beethoven.runtime.reference import Ref, cast_or_drop, send_or_drop
 
@@ -21,6 +22,8 @@ _PREFIX: Final = "watcher-"
 _TOLD: Final = "members-told"
 
 News = NodeUp | NodeDown | NodeLeft
+
+log = get_log("core_server")
 
 
 def register(folder: str, identity: str) -> None:
@@ -64,14 +67,17 @@ class Watchers:
     def greet(self) -> None:
         """Tell those that are new of the nodes that are there."""
         for path in self._paths():
-            # One that wants to be told no more may remove its file at any moment.
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 if path.stat().st_size:
                     continue
                 with path.open("r+", encoding="utf-8") as file:
                     file.write("greeted")
-                for member in self._told.values():
-                    send_or_drop(self._ref(path), NodeUp(member))
+            except FileNotFoundError:
+                continue  # it wants to be told no more
+            except OSError as error:
+                log.warning("watchers_unwritable", problem=error.strerror)
+            for member in self._told.values():
+                send_or_drop(self._ref(path), NodeUp(member))
 
     def catch_up(self, present: set[str]) -> None:
         """Tell of the nodes that went while nobody looked."""
@@ -97,5 +103,8 @@ class Watchers:
 
     def _write(self) -> None:
         fresh = Path(self._folder, f"{_TOLD}.new")
-        fresh.write_bytes(pickle.dumps(self._told, 5))
-        fresh.replace(Path(self._folder, _TOLD))
+        try:
+            fresh.write_bytes(pickle.dumps(self._told, 5))
+            fresh.replace(Path(self._folder, _TOLD))
+        except OSError as error:
+            log.warning("watchers_unwritable", problem=error.strerror)

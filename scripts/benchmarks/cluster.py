@@ -10,18 +10,31 @@ from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 from scripts.benchmarks.figures import Figure, Goal, Row, Skipped
+from scripts.benchmarks.report import short
 from scripts.benchmarks.stage import Player, Stage, staged
 
-# How long nothing happens before each blow, so that all have told each other everything.
-_REST = 1.0
 _LONG = 30.0
+_SMOKE: Final = "a smoke run"
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterSizes:
-    """How much is measured; `is_wide` asks for a silent /16, which takes a minute."""
+    """
+    How much is measured.
+
+    Attributes:
+        rounds: How often.
+        rest: How long nothing happens before each blow, in seconds, so that all have told each
+            other everything.
+        is_whole: Whether the rows that take long are measured, and a first round is thrown away.
+        crowds: How many nodes are watched while they are idle.
+        idle_seconds: For how long.
+        is_wide: Whether a silent /16 is searched, which takes a minute.
+        seconds: How long all of it may take.
+    """
 
     rounds: int
+    rest: float
     is_whole: bool
     crowds: tuple[int, ...]
     idle_seconds: float
@@ -29,8 +42,8 @@ class ClusterSizes:
     seconds: int
 
 
-FULL: Final = ClusterSizes(9, True, (3, 10, 20), 20.0, False, 2400)
-SMOKE: Final = ClusterSizes(1, False, (3,), 1.0, False, 120)
+FULL: Final = ClusterSizes(9, 1.0, True, (3, 10, 20), 20.0, False, 2400)
+SMOKE: Final = ClusterSizes(1, 0.2, False, (3,), 0.5, False, 80)
 
 ClusterMeasure: TypeAlias = Callable[[ClusterSizes], list[Row]]
 
@@ -48,14 +61,15 @@ def row(
     """Return the row of some samples: their median, and from where to where they go."""
     median = statistics.median(samples)
     goals = [] if limit is None else [Goal(f"at most {limit:g} {unit}", median, limit)]
-    spread = f"{min(samples):.3g} to {max(samples):.3g}" if len(samples) > 1 else ""
+    spread = f"{short(min(samples))} to {short(max(samples))}" if len(samples) > 1 else ""
     notes = "; ".join(part for part in (spread, note) if part)
     return Figure(key, what, median, unit, len(samples), against or {}, goals, notes)
 
 
 def alone(sizes: ClusterSizes) -> list[Row]:
     """Measure a boot without others, in turns with that of a bare interpreter."""
-    _boot()
+    if sizes.is_whole:
+        _boot()
     boots, bare = list[float](), list[float]()
     for _ in range(sizes.rounds):
         boots.append(_boot())
@@ -80,15 +94,14 @@ def join(sizes: ClusterSizes) -> list[Row]:
     with staged({"pair": 2}) as stage:
         first = stage.start("one")
         stage.wait(lambda: stage.running)
-        for number in range(sizes.rounds + 1):
-            stage.rest(_REST)
+        for number in range(sizes.rounds):
+            stage.rest(sizes.rest)
             second = stage.start("two")
             stage.wait(lambda: ("two", "pair") in stage.running)
             up = stage.running["two", "pair"]
-            if number:
-                whole.append((up - second.begun) / 1e6)
-                begun = second.events("child_started", child="locator")[0]
-                located.append(_ms_since(up, begun))
+            whole.append((up - second.begun) / 1e6)
+            begun = second.events("child_started", child="locator")[0]
+            located.append(_ms_since(up, begun))
             stage.wait_linked("one", "two")
             second.terminate()
             second.process.wait(_LONG)
@@ -115,23 +128,28 @@ def _ms_since(moment: int, line: Mapping[str, Any]) -> float:
 def kill(sizes: ClusterSizes) -> list[Row]:
     """Measure how soon the roles of a node that is killed run on another one."""
     rows: list[Row] = []
-    for count, limit, upstream in ((1, 200, 471), (6, 350, 1664)):
-        last = _deaths(count, sizes.rounds)
-        what = f"kill -9 of a node until its {count} roles run on the survivor"
-        what = what.replace("1 roles run", "role runs")
+    for count, words, limit, upstream in (
+        (1, "role runs", 200, 471),
+        (6, "6 roles run", 350, 1664),
+    ):
+        what = f"kill -9 of a node until its {words} on the survivor"
+        if count > 1 and not sizes.is_whole:
+            rows.append(Skipped(f"kill_{count}", what, _SMOKE))
+            continue
+        last = _deaths(count, sizes)
         against = {"upstream": upstream}
         rows.append(row(f"kill_{count}", what, last, limit=limit, against=against))
     return rows
 
 
-def _deaths(count: int, rounds: int) -> list[float]:
+def _deaths(count: int, sizes: ClusterSizes) -> list[float]:
     roles = {f"r{number}": 1 for number in range(count)}
     samples = []
     with staged(roles) as stage:
         stage.start("one")
         stage.wait(lambda: len(stage.running) == count)
-        for _ in range(rounds):
-            victim, survivor = _pair(stage)
+        for _ in range(sizes.rounds):
+            victim, survivor = _pair(stage, sizes.rest)
             killed = stage.drop(victim).kill()
             stage.wait(lambda: len(stage.running) == count)
             last = max(stage.running[survivor, name] for name in roles)
@@ -139,14 +157,14 @@ def _deaths(count: int, rounds: int) -> list[float]:
     return samples
 
 
-def _pair(stage: Stage) -> tuple[str, str]:
+def _pair(stage: Stage, rest: float) -> tuple[str, str]:
     """Start the node that is missing; return the one with the roles, and the newcomer."""
     holder = next(node for node, _ in stage.running)
     other = "two" if holder == "one" else "one"
     if other not in stage.players:
         stage.start(other)
         stage.wait_linked(holder, other)
-    stage.rest(_REST)
+    stage.rest(rest)
     return holder, other
 
 
@@ -157,7 +175,7 @@ def drain(sizes: ClusterSizes) -> list[Row]:
         stage.start("one")
         stage.wait(lambda: stage.running)
         for _ in range(sizes.rounds):
-            leaver, other = _pair(stage)
+            leaver, other = _pair(stage, sizes.rest)
             asked = stage.players[leaver].terminate()
             stage.wait(lambda: (other, "solo") in stage.running)  # noqa: B023 - waits here
             up = stage.running[other, "solo"]
@@ -186,25 +204,26 @@ def freeze(sizes: ClusterSizes) -> list[Row]:
     """Measure how soon a node that stands still is replaced, and all is well when it goes on."""
     rows: list[Row] = []
     for timing, limit in (("default", 5000), ("fast", 1500)):
-        what = f"SIGSTOP of all of a node until its role runs elsewhere, {timing} preset"
+        stop = f"SIGSTOP of all of a node until its role runs elsewhere, {timing} preset"
+        go = f"SIGCONT until one instance runs and the node is a member again, {timing} preset"
         if timing == "default" and not sizes.is_whole:
-            rows += [Skipped(f"{key}_default", what, "a smoke run") for key in ("freeze", "heal")]
+            rows.append(Skipped(f"freeze_{timing}", stop, _SMOKE))
+            rows.append(Skipped(f"heal_{timing}", go, _SMOKE))
             continue
-        frozen, healed = _frosts(timing, sizes.rounds)
+        frozen, healed = _frosts(timing, sizes)
         against = {"upstream": 72_900, "upstream, ticktime 4": 5000}
-        rows.append(row(f"freeze_{timing}", what, frozen, limit=limit, against=against))
-        what = f"SIGCONT until only one instance runs and both nodes agree, {timing} preset"
-        rows.append(row(f"heal_{timing}", what, healed, limit=3000, note="upstream: never"))
+        rows.append(row(f"freeze_{timing}", stop, frozen, limit=limit, against=against))
+        rows.append(row(f"heal_{timing}", go, healed, limit=3000, note="upstream: never"))
     return rows
 
 
-def _frosts(timing: str, rounds: int) -> tuple[list[float], list[float]]:
+def _frosts(timing: str, sizes: ClusterSizes) -> tuple[list[float], list[float]]:
     frozen, healed = list[float](), list[float]()
     with staged({"solo": 1}, timing=timing) as stage:
         stage.start("one")
         stage.wait(lambda: stage.running)
-        for _ in range(rounds):
-            holder, other = _pair(stage)
+        for _ in range(sizes.rounds):
+            holder, other = _pair(stage, sizes.rest)
             player = stage.players[holder]
             ups = len(stage.players[other].events("node_up"))
             stopped = player.freeze()

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import psutil
 
@@ -24,7 +25,7 @@ _SILENCE = (
     "ip addr add {own}/{mask} dev quiet",
 )
 _LOOPBACK = ("ip link set lo up",)
-_PATIENCE = 120.0
+_PATIENCE = 400.0
 
 
 def inside(*commands: str) -> list[str]:
@@ -143,7 +144,7 @@ def _watch(stage: Stage, pid: int, seconds: float) -> tuple[float, float]:
 
 def _sent(pid: int) -> int:
     """Return how many bytes have gone through the loopback of a process's namespace."""
-    with open(f"/proc/{pid}/net/dev", encoding="ascii") as table:
+    with Path(f"/proc/{pid}/net/dev").open(encoding="ascii") as table:
         line = next(line for line in table if line.strip().startswith("lo:"))
     return int(line.partition(":")[2].split()[0])
 

@@ -99,10 +99,10 @@ def table(rows: Sequence[Row], against: str) -> str:
 def _lines(row: Row) -> list[tuple[str, ...]]:
     if isinstance(row, Skipped):
         return [(row.what, "-", "", f"skipped: {row.reason}", "")]
-    value = f"{_short(row.value)} {row.unit}"
-    plain = ", ".join(f"{name} {_short(value)}" for name, value in row.baselines.items())
+    value = f"{short(row.value)} {row.unit}"
+    plain = ", ".join(f"{name} {short(value)}" for name, value in row.baselines.items())
     goals = [
-        (goal.text, f"{'yes' if goal.is_reached else 'NO'} ({_short(goal.actual)})")
+        (goal.text, f"{'yes' if goal.is_reached else 'NO'} ({short(goal.actual)})")
         for goal in row.goals
     ] or [("", "")]
     note = f" ({row.note})" if row.note else ""
@@ -110,5 +110,6 @@ def _lines(row: Row) -> list[tuple[str, ...]]:
     return [first, *(("", "", "", *goal) for goal in goals[1:])]
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """Return three digits of a number, or all before the point."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import secrets
 import select
 import signal
 import socket
@@ -28,6 +29,7 @@ cluster_net = "{net}"
 cluster_net_mask = {mask}
 listener_port = {port}
 timing = "{timing}"
+cookie_file = "{cookie}"
 rebalance = false
 """
 
@@ -155,7 +157,10 @@ class Stage:
     ) -> None:
         self._stream = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._stream.bind(f"{folder}/told")
-        text = _APP.format(net=net, mask=mask, port=free_port(), timing=timing)
+        cookie = Path(folder, "cookie")
+        cookie.touch(0o600)
+        cookie.write_text(secrets.token_hex(32))
+        text = _APP.format(net=net, mask=mask, port=free_port(), timing=timing, cookie=cookie)
         for name, instances in roles.items():
             address = self._stream.getsockname()
             text += _ROLE.format(name=name, address=address, instances=instances)

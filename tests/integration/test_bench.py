@@ -30,18 +30,40 @@ KEYS = {
     "node",
 }
 
+CLUSTER_KEYS = {
+    "alone",
+    "join",
+    "join_located",
+    "kill_1",
+    "kill_6",
+    "drain",
+    "drain_gap",
+    "freeze_default",
+    "freeze_fast",
+    "heal_default",
+    "heal_fast",
+    "scan_24",
+    "scan_16",
+    "scan_refusing",
+    "node_memory",
+}
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
-    file = tmp_path_factory.mktemp("bench") / "result.json"
-    run = subprocess.run(
-        [sys.executable, "scripts/bench.py", "--smoke", "--json", str(file)],
+
+def bench(file: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "scripts/bench.py", *options, "--smoke", "--json", str(file)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=90,
         check=False,
     )
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
+    file = tmp_path_factory.mktemp("bench") / "result.json"
+    run = bench(file)
     assert run.returncode == 0, run.stderr
     return run.stdout, json.loads(file.read_text())
 
@@ -83,3 +105,27 @@ def test_the_table_shows_every_row(done):
     table, result = done
     for row in result["figures"] + result["skipped"]:
         assert row["what"] in table
+
+
+def test_every_row_of_a_cluster_is_measured_or_skipped_with_a_reason(tmp_path):
+    """Nodes join, die, freeze, leave, search and rest; a smoke run leaves out what takes long."""
+    run = bench(tmp_path / "result.json", "cluster")
+    assert run.returncode == 0, run.stderr
+    result = json.loads((tmp_path / "result.json").read_text())
+    figures = {figure["key"]: figure for figure in result["figures"]}
+    skipped = {row["key"]: row["reason"] for row in result["skipped"]}
+
+    assert figures.keys() | skipped.keys() >= CLUSTER_KEYS
+    assert figures.keys() >= {"alone", "join", "kill_1", "drain", "freeze_fast", "heal_fast"}
+    assert all(skipped.values())
+    assert all(figure["median"] > 0 for figure in figures.values())
+    assert all(load >= 0 for load in result["load"])
+    assert all(row["what"] in run.stdout for row in result["figures"] + result["skipped"])
+
+
+def test_a_group_of_the_other_kind_is_refused(tmp_path):
+    """A cluster has rows of its own."""
+    run = bench(tmp_path / "result.json", "cluster", "--only", "casts")
+
+    assert run.returncode == 2
+    assert "expected --only with one of alone, join" in run.stderr

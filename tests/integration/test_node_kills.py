@@ -3,6 +3,8 @@
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -166,6 +168,9 @@ def test_what_nobody_lived_to_clear_away_is_cleared_by_the_next_run(running, tmp
         kill(pid)
     running.process.wait()
     assert is_running(stray)
+    # Whoever starts a tree meanwhile clears away other dead trees, but not this one.
+    other = "from beethoven.runtime import folder; folder.make_folder()"
+    subprocess.run([sys.executable, "-c", other], check=True)
     successor = Node(tmp_path / "app.toml")
     running.process, running.pid = successor.process, successor.pid
     wait_ready(running)

@@ -11,6 +11,7 @@ import random
 import secrets
 import select
 import threading
+from datetime import datetime
 
 import pytest
 
@@ -159,11 +160,19 @@ def test_a_host_whose_cable_is_pulled_is_replaced_and_gives_way_when_it_is_back(
         # Available mode: the host that is alone plays everything, too.
         note("cable pulled, fast: cut-off host alone", cluster.settled([cut], since, 9), bound)
         cluster.wait_islands(rest, [cut])
+        note("cable pulled, fast: noticed", noticed(cluster, cut, since), FAST.silence)
         since = clock.elapsed()
         cluster.machines.plug(cut)
         heal(cluster, note, "cable pulled, fast", since)
         # Whatever has been running the longest stays.
         assert places(cluster) == before
+
+
+def noticed(cluster, number, since):
+    """Return how many seconds after a moment the last of the others gave a node up."""
+    past = clock.wall() - clock.elapsed() + since
+    downs = [each for each in cluster.events("node_down") if f" node={host_name(number)} " in each]
+    return max(datetime.fromisoformat(each.split()[1]).timestamp() for each in downs) - past
 
 
 def test_the_default_timing_takes_over_and_heals_as_it_says(tmp_path, note):
@@ -177,6 +186,7 @@ def test_the_default_timing_takes_over_and_heals_as_it_says(tmp_path, note):
         bound = takeover(DEFAULT)
         note("cable pulled, default: taken over", cluster.settled(rest, since, 15), bound)
         cluster.wait_islands(rest, [cut])
+        note("cable pulled, default: noticed", noticed(cluster, cut, since), DEFAULT.silence)
         since = clock.elapsed()
         cluster.machines.plug(cut)
         heal(cluster, note, "cable pulled, default", since)
@@ -246,9 +256,9 @@ def test_three_islands_heal_twice_and_when_cut_meanwhile(cluster, note, round_):
     for islands in ([[0], [1], [2]], [[0, 1], [2]], [[0], [1, 2]]):
         cluster.machines.split(*islands)
         threading.Event().wait(chance.uniform(0.5, 2.0) * FAST.silence)
+        since = clock.elapsed()
         cluster.machines.join()
         threading.Event().wait(chance.uniform(0.1, 1.0))
-    since = clock.elapsed()
     heal(cluster, note, "cut while healing", since)
     assert places(cluster) == before
 
@@ -276,7 +286,9 @@ def test_five_hosts_in_islands_of_two_two_and_one_whose_clocks_differ_by_days(tm
         assert not overlaps(cluster.ledger())
 
 
-def test_a_node_of_which_every_process_is_killed_is_replaced_at_once(cluster, note):
+def test_a_node_of_which_every_process_is_killed_is_replaced_at_once_and_starts_again(
+    cluster, note
+):
     (killed,) = cluster.hosts_of("one")
     rest = [number for number in ALL if number != killed]
     with undisturbed(cluster, but=[killed]):
@@ -285,6 +297,11 @@ def test_a_node_of_which_every_process_is_killed_is_replaced_at_once(cluster, no
         for pid in pids:
             cluster.kill_process(pid)
         note("all processes killed: taken over", cluster.settled(rest, since, 9), AT_ONCE)
+        come_back(cluster, killed)
+        # Its beacon has the port, too, and neither ends nor lets it go.
+        cluster.freeze(killed)
+        cluster.kill(killed)
+        cluster.players[killed].is_frozen = False
         come_back(cluster, killed)
 
 

@@ -1,6 +1,8 @@
 """The mesh over real sockets: links opened, frames refused, dials that fail in every way."""
 
 import contextlib
+import resource
+import select
 import socket
 import struct
 from typing import Any
@@ -74,11 +76,12 @@ class Beacon:
 class Party:
     """A mesh with its beacon, and what it was told."""
 
-    def __init__(self, world, name, number, **options):
+    def __init__(self, world, name, number, node_id=None, **options):
         self.beacon = Beacon(world.poller, **options)
-        self.own = Member(f"id-{name}", name, self.beacon.address, number)
+        self.own = Member(node_id or f"id-{name}", name, self.beacon.address, number)
         self.changes: list[Any] = []
         self.messages: list[Any] = []
+        self.wakes: list[float] = []
         self.mesh = Mesh(
             self.own,
             CLUSTER,
@@ -88,7 +91,7 @@ class Party:
             on_change=self.changes.append,
             on_link=lambda _: None,
             on_message=lambda node_id, fields: self.messages.append((node_id, fields)),
-            wake_at=lambda _: None,
+            wake_at=self.wakes.append,
         )
         self.beacon.mesh, self.beacon.own = self.mesh, self.own
 
@@ -323,3 +326,78 @@ def test_a_leave_is_told_before_the_link_is_closed(world):
     world.until(lambda: a.saw(events.NodeLeft) == ["b"])
     world.until(lambda: not b.mesh.is_linked)
     assert a.saw(events.NodeSuspected) == []
+
+
+def test_a_dial_that_ends_before_a_word_asks_to_be_woken_for_its_next_try(world):
+    """So a node that is just going is not waited for until something else happens."""
+    party = world.side("a")
+    listener, address = listening()
+    with listener:
+        party.mesh.handle(events.AddressFound(address))
+        world.until(lambda: listener in select.select([listener], [], [], 0)[0])
+        listener.accept()[0].close()
+        party.wakes.clear()
+        deadline = clock.monotonic() + 10
+        while not party.wakes:
+            assert clock.monotonic() < deadline
+            world.poller.poll(0.1)
+    assert min(party.wakes) < clock.elapsed() + 0.1
+    world.until(lambda: not party.mesh.is_dialling)
+
+
+def test_two_nodes_of_one_name_say_so_once_and_do_not_dial_in_a_circle(world, caplog):
+    old, third = world.side("twin", 1, node_id="id-old"), world.side("third", 2)
+    old.mesh.handle(events.AddressFound(third.own.address))
+    world.until(lambda: third.saw(events.NodeUp) == ["twin"])
+    new = world.side("twin", 3, node_id="id-new")
+    new.mesh.handle(events.AddressFound(third.own.address))
+    world.until(lambda: third.saw(events.NodeUp) == ["twin", "twin"])
+    new.mesh.handle(events.AddressFound(old.own.address))
+    old.mesh.handle(events.AddressFound(new.own.address))
+    world.until(lambda: caplog.text.count("name_taken") == 2)
+    world.run(2.0)
+    assert caplog.text.count("name_taken") == 2
+    assert len(old.changes) < 10
+    assert len(third.beacon.streams) < 20
+
+
+class Forgetful:
+    """Stands for membership: has one address dialled anew when a dial of another is over."""
+
+    def __init__(self, when, anew):
+        self.when, self.anew = when, anew
+        self.taken: list[Any] = []
+
+    def handle(self, event, *, now):
+        self.taken.append(event)
+        is_it = event == events.DialTimedOut(self.when)
+        return [events.Dial(self.anew, 60.0)] if is_it else []
+
+    def next_deadline(self):
+        return None
+
+
+def test_a_dial_whose_place_another_has_taken_meanwhile_is_over(world):
+    party = world.side("a")
+    listener, silent = listening()
+    with listener:
+        first, second = Address("127.0.0.2", silent.port), silent
+        forgetful = party.mesh.membership = Forgetful(first, second)
+        party.mesh._dial(first, 0.0)
+        party.mesh._dial(second, 0.0)
+        party.mesh.tick()
+        assert forgetful.taken == [events.DialTimedOut(first)]
+        assert list(party.mesh._dials) == [second]
+
+
+def test_a_node_without_descriptors_dials_later(world):
+    party, other = world.side("a"), world.side("b")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        party.mesh.handle(events.AddressFound(other.own.address))
+        party.mesh.tick()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert party.changes == []
+    world.until(lambda: party.saw(events.NodeUp) == ["b"])
