@@ -306,7 +306,9 @@ class AlreadyRunning(NodeError):
     def __init__(self, *, name: str, pid: int) -> None:
         # One that has just begun has not said its pid yet.
         super().__init__(
-            f"a node named {name!r} is already running" + (f", pid {pid}" if pid else "")
+            f"a node named {name!r} is already running"
+            + (f", pid {pid}" if pid else "")
+            + "; to run another one beside it, give it a name with --name"
         )
         self.name = name
         self.pid = pid

@@ -9,7 +9,7 @@ def add_node(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--node",
         metavar="NAME",
-        default=os.environ.get("BEETHOVEN_NODE"),
+        default=os.environ.get("BEETHOVEN_NODE") or None,
         help="which node, if several run here (default: $BEETHOVEN_NODE, or the only one)",
     )
 

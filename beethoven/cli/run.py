@@ -1,17 +1,14 @@
 """`beethoven run FILE`: run a node in the foreground."""
 
 import argparse
-import os
 from collections.abc import Mapping
 from typing import Final
 
 from beethoven.cli.checking import checked_settings
 from beethoven.cli.several import run_nodes
-from beethoven.cluster.cookie import VARIABLE as COOKIE_VARIABLE
 from beethoven.errors import ConfigError
 from beethoven.log import LogFormat, LogLevel
-from beethoven.node.component_names import MODULES
-from beethoven.runtime import owner
+from beethoven.node.root import run_node
 
 SUMMARY = "Run a node in the foreground."
 
@@ -52,12 +49,6 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError([_as_option(problem, given) for problem in error.problems]) from error
     if options.nodes > 1:
         return run_nodes(settings, options.nodes, given)
-    # A fork server inherits the environment, where a secret must not be when roles are born.
-    if COOKIE_VARIABLE not in os.environ:
-        owner.open_tree(MODULES)
-    # The import takes as long as the start of the fork server, and the two go on side by side.
-    from beethoven.node.root import run_node
-
     return run_node(settings)
 
 

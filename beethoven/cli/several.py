@@ -15,6 +15,9 @@ from typing import IO, Final
 
 from beethoven import clock
 from beethoven.cli.output import print_error
+from beethoven.cluster.addresses import host_numbers
+from beethoven.errors import NodeError
+from beethoven.node.addresses import network
 from beethoven.node.log_sink import LogSink
 from beethoven.node.settings import NodeSettings
 from beethoven.node.signals import EndNow, Signals
@@ -46,7 +49,11 @@ def run_nodes(settings: NodeSettings, count: int, variables: Mapping[str, str]) 
     Returns:
         The worst of their exit codes; 128 and the number of a signal that ended one; 130 if they
         were killed by a second interrupt.
+
+    Raises:
+        NodeError: The network has not so many addresses on this machine.
     """
+    _check_room(settings, count)
     with Signals() as signals:
         players = Players()
         try:
@@ -59,6 +66,16 @@ def run_nodes(settings: NodeSettings, count: int, variables: Mapping[str, str]) 
             return 128 + end.signal
         finally:
             players.close()
+
+
+def _check_room(settings: NodeSettings, count: int) -> None:
+    net = network(settings)
+    room = len(host_numbers(net)) if net.is_loopback and settings.bind is None else 1
+    if count > room:
+        fix = "set cluster_net_mask to a smaller number" if net.is_loopback else "use loopback"
+        raise NodeError(
+            f"--nodes: {net} has room for {room} nodes on this machine, got: {count}; {fix}"
+        )
 
 
 class Players:

@@ -2,8 +2,8 @@
 Theory of operation of the locator: it decides when to look where for other nodes, for ever.
 
 Two kinds of places. *Watched* addresses (seeds, what names stand for, nodes that were ever linked)
-are asked one by one as long as no link to them is open: soon and with growing pauses while we are
-alone, every 10 s otherwise. The *networks* are searched as a whole: again and again while we are
+are asked one by one as long as no link to them is open: every 1 or 2 s while we are alone, every
+10 s otherwise. The *networks* are searched as a whole: again and again while we are
 alone, with pauses from 1 s to 60 s, and every 5 to 10 minutes otherwise; a search that took long is
 followed by a rest as long. All pauses are scattered.
 
@@ -46,6 +46,7 @@ from beethoven.cluster.pace import Pace
 
 # Pauses in seconds; those that grow double from the first to the longest.
 FIRST_PAUSE: Final = 1.0
+LONELY_WATCH_PAUSE: Final = 2.0
 WATCH_PAUSE: Final = 10.0
 RESOLVE_PAUSE: Final = 30.0
 LONELY_SCAN_PAUSE: Final = 60.0
@@ -265,9 +266,10 @@ class LocatorState:
         watch = self._watches.get(place)
         if watch is None:
             return
-        longest = WATCH_PAUSE if isinstance(place, Address) else RESOLVE_PAUSE
-        pause = longest
+        is_address = isinstance(place, Address)
+        pause = WATCH_PAUSE if is_address else RESOLVE_PAUSE
         if self._is_alone:
+            longest = LONELY_WATCH_PAUSE if is_address else RESOLVE_PAUSE
             pause = min(longest, FIRST_PAUSE * 2 ** min(watch.failures, 8))
         watch.failures += 1
         self._queue_at(place, watch, now + self._scattered(pause))

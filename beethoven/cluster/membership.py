@@ -62,6 +62,9 @@ from beethoven.cluster.timing import Timing
 
 # How many others are asked about a node that we do not hear.
 _WITNESSES: Final = 3
+# What others tell of is dialled so many at a time: a member that invents nodes must not keep this
+# one busy. What does not fit is told again.
+_MOST_DIALLED: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +260,8 @@ class Membership:
         if is_own or self._roll.find(member.node_id) is not None:
             return
         rivals = self._roll.rivals(member)
-        if all(rival.member.incarnation < member.incarnation for rival in rivals):
+        has_room = len(self._roll.dialler) < _MOST_DIALLED
+        if has_room and all(rival.member.incarnation < member.incarnation for rival in rivals):
             self._roll.dialler.want(member.address, now=now)
 
     def _found(self, address: Address, now: float) -> None:

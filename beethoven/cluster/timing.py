@@ -193,4 +193,4 @@ def explain(timing: Timing) -> list[str]:
         ("heal", f"<= {t.heal:.2g} s", "one redial, one dial, one round trip"),
         ("agreement", f"<= {t.convergence:.3g} s", "silence + heal + gossip, after the last fault"),
     ]  # fmt: skip
-    return [f"{name:<28}{value:<16}{why}".rstrip() for name, value, why in rows]
+    return [f"{name:<28}{value:<20}{why}".rstrip() for name, value, why in rows]

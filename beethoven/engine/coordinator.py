@@ -24,14 +24,18 @@ from beethoven.engine.messages import (
     table_from_wire,
     table_to_wire,
 )
+from beethoven.engine.records import stamp_from_wire
 from beethoven.engine.settings import CoordinatorSettings
-from beethoven.engine.table import Report, Table
+from beethoven.engine.table import NO_STAMP, Epoch, Report, Table
+from beethoven.errors import WireError
 from beethoven.log import get_log
 
 log = get_log("coordinator")
 
 # How often a node reports though nothing has changed, in seconds.
 _REPORT_INTERVAL: Final = 5.0
+# Epochs grow by one with each reign: no two clusters that meet are further apart.
+_LONGEST_LEAP: Final = 2**32
 # How often its state is told that time has passed.
 TICK: Final = 0.25
 
@@ -133,13 +137,26 @@ class Coordinator:
         self.report()
 
     def receive(self, node_id: str, message: Any) -> None:
-        """Take a message of another node."""
+        """
+        Take a message of another node.
+
+        Raises:
+            WireError: It tells of an epoch that cannot be. As every coordinator goes above all
+                epochs that it has heard of, one such would stay in the cluster for ever.
+        """
+        if isinstance(message, ReportMessage | TableMessage):
+            self._check_epoch(stamp_from_wire(message.stamp).epoch)
         match message:
             case ReportMessage():
                 self.reports[node_id] = message
                 self.handle(events.ReportReceived(node_id, report_from_wire(message)))
             case TableMessage():
                 self.handle(events.TableReceived(node_id, table_from_wire(message)))
+
+    def _check_epoch(self, epoch: Epoch) -> None:
+        known = self.state.table.stamp
+        if known != NO_STAMP and epoch.counter - known.epoch.counter > _LONGEST_LEAP:
+            raise WireError(f"expected an epoch near {known.epoch.counter}, got: {epoch.counter}")
 
     def greet(self, node_id: str) -> None:
         """Tell a node to which a link has opened about this one: it may have forgotten all."""

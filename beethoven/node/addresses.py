@@ -211,4 +211,6 @@ def state_file(
         if not home.is_absolute():
             return None
         folder = home / ".local" / "state"
-    return str(folder / "beethoven" / f"peers-{settings.cluster}-{name}.json")
+    return str(
+        folder / "beethoven" / f"peers-{settings.cluster}-{name}-{settings.listener_port}.json"
+    )

@@ -206,17 +206,19 @@ class NodeClient:
 
     def restart(self, role: str, timeout: float = 60.0) -> dict[str, Any]:
         """
-        Stop the instance of a role in good order, if it runs, and start it anew.
+        Stop the instance of a role on this node in good order, if it runs, and start it anew.
 
         Returns:
             The instance as `status` shows it: it runs, or has run and ended normally since.
 
         Raises:
-            RoleNotRunning: There is no such role, or it failed to start.
+            RoleNotRunning: There is no such role, it runs on other nodes only, or it failed to
+                start.
             CallTimeout: It does not run within `timeout` seconds; it is still tried.
         """
         deadline = clock.monotonic() + timeout
-        self._role(role)
+        if not self._role(role)["instances"]:
+            self._refuse_elsewhere(role)
         self._ask(ROLE_SERVER, ("restarting", role), timeout)
         # One that has no instance is started all the same.
         with contextlib.suppress(ChildNotFound):
@@ -233,6 +235,15 @@ class NodeClient:
                     raise self._explained(role)
             if clock.monotonic() >= deadline:
                 raise CallTimeout(target=f"role {role!r}", timeout=timeout)
+
+    def _refuse_elsewhere(self, role: str) -> None:
+        """Raise RoleNotRunning if a role has instances, but none here."""
+        roles: dict[str, Any] = self._ask(CORE_SERVER, "overview", 5.0)["roles"]
+        nodes = [each["node"] for each in roles.get(role, {"instances": []})["instances"]]
+        others = ", ".join(str(node) for node in nodes if node != self.presence.name)
+        if others:
+            node = self.presence.name
+            raise RoleNotRunning(f"role {role!r} has no instance on node {node!r}, but on {others}")
 
     def _supervise(
         self, request: tuple[str, str], deadline: float, *, at_most: float = math.inf

@@ -30,6 +30,7 @@ from beethoven.cluster.membership_events import (
 )
 from beethoven.cluster.mesh import Change, Mesh
 from beethoven.cluster.passing import LinkDesk
+from beethoven.cluster.quarrels import Flaps, Quarrels
 from beethoven.cluster.role_spec import RoleSpec
 from beethoven.cluster.timing import Timing
 from beethoven.engine.authority import Authority
@@ -94,6 +95,7 @@ class CoreServer(Role):
         self._drain_timeout = args.drain_timeout
         self._is_leaving = self._has_left = self._has_searched = self._is_settled = False
         self._assigned: Table | None = None
+        self._flaps, self._flap_news = Flaps(), Quarrels()
         poller = self._process.poller
         self._coordinator = Coordinator(
             args.own, args.roles, args.coordination, Authority(), _Surroundings(self)
@@ -211,18 +213,31 @@ class CoreServer(Role):
         match change:
             case NodeUp():
                 log.info("node_up", node=name, address=address)
-            case NodeSuspected(_, cause):
-                log.warning("node_suspect", node=name, address=address, cause=cause)
-            case NodeRecovered():
-                log.info("node_recovered", node=name, address=address)
+            case NodeSuspected(member, cause):
+                self._flaps.add(member.node_id, now=clock.elapsed())
+                if not self._is_flapping(member):
+                    log.warning("node_suspect", node=name, address=address, cause=cause)
+            case NodeRecovered(member):
+                if not self._is_flapping(member):
+                    log.info("node_recovered", node=name, address=address)
             case NodeDown(_, cause):
                 log.warning("node_down", node=name, address=address, cause=cause)
             case NodeLeft():
                 log.info("node_left", node=name, address=address)
         if not isinstance(change, NodeSuspected | NodeRecovered):
+            self._flaps.forget(change.member.node_id)
             self._tell_members()
             self._watchers.tell(change)
         self._tell_locator()
+
+    def _is_flapping(self, member: Member) -> bool:
+        """Return whether a node comes and goes all the time, and tell so once in a while."""
+        now = clock.elapsed()
+        if not self._flaps.comes_and_goes(member.node_id, now=now):
+            return False
+        if self._flap_news.is_news(member.address, member.node_id, now=now):
+            log.warning("node_flapping", node=member.name, address=member.address)
+        return True
 
     def _heard(self, node_id: str, fields: dict[str, Any]) -> None:
         match COORDINATION.from_wire(fields):

@@ -81,14 +81,12 @@ def connect_fork_server() -> tuple[str, socket.socket]:
 
 def open_tree(modules: Iterable[str]) -> None:
     """
-    Start the fork server before its first birth, unless that has been done.
+    Start the fork server before its first birth.
 
     Args:
         modules: What it imports ahead as soon as it can: modules of the library that births need,
             and whose import is known to leave nothing but themselves.
     """
-    if here.fork_server:
-        return
     path = tuple(sys.path)
     wishes = (birth.Preload("", module, path).text().encode() for module in modules)
     with connect_fork_server()[1] as stream:

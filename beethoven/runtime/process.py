@@ -155,6 +155,9 @@ class Process:
                 return queue.popleft() if queue else None
 
     def _accept(self) -> None:
+        if self._listener.fileno() < 0:
+            # This process ends, and takes no more callers.
+            return
         try:
             while True:
                 stream, _ = self._listener.accept()

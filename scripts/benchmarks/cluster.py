@@ -29,7 +29,7 @@ class ClusterSizes:
         is_whole: Whether the rows that take long are measured, and a first round is thrown away.
         crowds: How many nodes are watched while they are idle.
         idle_seconds: For how long.
-        is_wide: Whether a silent /16 is searched, which takes a minute.
+        is_wide: Whether a silent /16 is searched, which takes one to five minutes.
         seconds: How long all of it may take.
     """
 

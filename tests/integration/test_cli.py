@@ -244,7 +244,10 @@ def test_stop_returns_when_everything_is_gone(echo):
 def test_a_second_run_of_the_same_name_exits_5(echo):
     done = beethoven("run", echo.config, env=alone(echo.config))
     assert done.code == 5
-    assert done.err == f"beethoven: a node named 'beethoven' is already running, pid {echo.pid}\n"
+    assert done.err == (
+        f"beethoven: a node named 'beethoven' is already running, pid {echo.pid};"
+        " to run another one beside it, give it a name with --name\n"
+    )
     assert echo.state("echo") == "running"
 
 

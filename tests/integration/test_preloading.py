@@ -155,6 +155,18 @@ def test_a_reason_that_is_a_text_of_a_class_reaches_a_supervisor_as_plain_text(w
         assert str(tree.ref.pid) not in imports.read_text("utf-8").split()
 
 
+def test_what_a_tree_is_opened_with_is_there_when_the_first_process_is_born(write):
+    write("""
+        import sys
+        FOUND = "beethoven.engine.coordinator" in sys.modules
+        def look():
+            return FOUND
+    """)
+    owner.open_tree(["beethoven.engine.coordinator"])
+    with supervise(spec()) as tree:
+        assert tree.child("it").call("look")
+
+
 def test_a_program_whose_fork_server_was_stopped_still_ends(write):
     write("def look(): return True")
     tree = supervise(spec())

@@ -271,11 +271,11 @@ def test_a_stranger_is_reported_once_and_never_found():
     assert len(world.asked(at(3))) == len(world.asked(at(2)))
 
 
-def test_seeds_are_asked_soon_then_every_ten_seconds():
+def test_seeds_are_asked_soon_then_every_two_seconds_while_alone():
     world = World(seeds=(at(9),), answers={at(9): "refused"})
     world.start()
-    world.advance(60.0)
-    assert world.pauses(at(9)) == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0, 10.0]
+    world.advance(10.0)
+    assert world.pauses(at(9)) == [1.0, 2.0, 2.0, 2.0, 2.0]
 
 
 def test_in_a_cluster_a_seed_that_is_not_linked_is_asked_every_ten_seconds():

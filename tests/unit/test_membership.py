@@ -615,3 +615,13 @@ class AnyOrder(RuleBasedStateMachine):
 
 TestAnyOrder = AnyOrder.TestCase
 TestAnyOrder.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+
+
+def test_a_member_that_invents_nodes_has_only_so_many_dialled_at_a_time(world):
+    for net in (0, 1):
+        invented = [
+            member(f"x{net}-{number}", 9, address=f"10.9.{net}.{number}")
+            for number in range(1, 250)
+        ]
+        world.tell(ev.MembersLearned(tuple(invented)))
+    assert world.state.statistics().dialled == 256

@@ -299,8 +299,9 @@ def test_what_the_locator_is_told():
     ],
 )
 def test_a_node_remembers_its_peers_in_a_file_of_its_own(environ, folder):
-    found = state_file(settings(cluster="orchestra"), "n1", environ)
-    assert found == f"{folder}/beethoven/peers-orchestra-n1.json"
+    node = settings(cluster="orchestra")
+    name = f"peers-orchestra-n1-{node.listener_port}.json"
+    assert state_file(node, "n1", environ) == f"{folder}/beethoven/{name}"
 
 
 @pytest.mark.parametrize("environ", [{}, {"HOME": ""}, {"HOME": "relative"}])

@@ -86,6 +86,6 @@ def test_all_of_it_scales():
 
 def test_it_is_explained():
     lines = explain(DEFAULT)
-    assert lines[0] == "heartbeat                   1 s             how often nodes hear each other"
+    assert lines[0] == "heartbeat                   1 s                 how often nodes hear each other"
     assert any(line.startswith("outage ridden out, strict   7 s ") for line in lines)
     assert all(len(line) < 100 for each in (DEFAULT, FAST, WAN) for line in explain(each))

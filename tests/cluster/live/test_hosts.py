@@ -320,8 +320,14 @@ def test_a_host_that_loses_power_is_replaced_and_may_come_back(cluster, note):
         pids = {life.pid for life in alone if life.ended is None}
         wait_until(lambda: not any(map(is_running, pids)), 5, "its roles have ended")
         note("root killed: its roles gone", clock.elapsed() - since, 1.0)
+        # It comes back before its cable does.
+        cluster.wait(lost)
+        cluster.start(lost)
+        cluster.wait_islands(rest, [lost])
+        cluster.settled([lost], since, 9)
+        since = clock.elapsed()
         cluster.machines.plug(lost)
-        come_back(cluster, lost)
+        heal(cluster, note, "power lost, started alone", since)
 
 
 def come_back(cluster, number):

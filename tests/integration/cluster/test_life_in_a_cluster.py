@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from beethoven.errors import NoProcess
+from beethoven.errors import NoProcess, RoleNotRunning
 from beethoven.node.control import NodeClient
 from tests.nodes import Node, write
 from tests.processes import wait_until
@@ -170,3 +170,13 @@ def test_instances_that_come_from_two_clusters_get_different_slots_and_run_on(no
     wait_until(lambda: len(instances("one", "diary")) == 2, 30)
     wait_until(lambda: sorted(client.call("diary", "slot") for client in clients) == [0, 1], 30)
     assert [client.process("diary") for client in clients] == before
+
+
+def test_a_role_is_not_restarted_on_a_node_that_does_not_have_it(nodes, tmp_path):
+    started = nodes(diary(tmp_path, 1), "one", "two")
+    wait_until(lambda: instances("one", "diary") != [], 30)
+    (where,) = instances("one", "diary")
+    (other,) = (name for name in started if name != where)
+    wait_until(lambda: instances(other, "diary") == [where], 30)
+    with pytest.raises(RoleNotRunning, match=f"no instance on node '{other}', but on {where}"):
+        NodeClient.find(other).restart("diary")
