@@ -118,7 +118,9 @@ def test_every_row_of_a_cluster_is_measured_or_skipped_with_a_reason(tmp_path):
     assert figures.keys() | skipped.keys() >= CLUSTER_KEYS
     assert figures.keys() >= {"alone", "join", "kill_1", "drain", "freeze_fast", "heal_fast"}
     assert all(skipped.values())
-    assert all(figure["median"] > 0 for figure in figures.values())
+    # An idle node may use less of a core than the kernel counts in the seconds of a smoke run.
+    nothing = {key for key, figure in figures.items() if figure["median"] <= 0}
+    assert {key for key in nothing if not key.startswith("idle_cpu")} == set()
     assert all(load >= 0 for load in result["load"])
     assert all(row["what"] in run.stdout for row in result["figures"] + result["skipped"])
 

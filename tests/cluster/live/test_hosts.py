@@ -124,7 +124,8 @@ def test_machines_reach_each_other_and_nothing_else():
             """Return who has received something from whom."""
             return {(one, other) for one, other in every if arrives(sockets[one], sockets[other])}
 
-        assert reached() == every
+        # The first words are lost while addresses are still being learned.
+        wait_until(lambda: reached() == every, 10, "all reach each other")
         machines.lose(0, 1)
         assert reached() == every - {(0, 1)}
         machines.lose_nothing()
@@ -134,7 +135,7 @@ def test_machines_reach_each_other_and_nothing_else():
         machines.unplug(2)
         assert reached() == {(0, 1), (1, 0)}
         machines.plug(2)
-        assert reached() == every
+        wait_until(lambda: reached() == every, 10, "all reach each other")
 
 
 def arrives(sender, receiver):
