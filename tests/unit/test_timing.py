@@ -86,6 +86,7 @@ def test_all_of_it_scales():
 
 def test_it_is_explained():
     lines = explain(DEFAULT)
-    assert lines[0] == "heartbeat                   1 s                 how often nodes hear each other"
+    name, value, why = "heartbeat", "1 s", "how often nodes hear each other"
+    assert lines[0] == f"{name:<28}{value:<20}{why}"
     assert any(line.startswith("outage ridden out, strict   7 s ") for line in lines)
     assert all(len(line) < 100 for each in (DEFAULT, FAST, WAN) for line in explain(each))
