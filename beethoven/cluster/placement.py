@@ -23,6 +23,7 @@ class Reason(StrEnum):
 
     KEPT = "it ran here already"
     LEAST_BUSY = "it was the least busy node that could take it"
+    ONLY = "no other node could take it"
     PREFERRED = "it has the labels that the role prefers"
     SPREAD = "no other instance was in its zone"
     LAST_RESORT = "it failed here, but no other node could take it"
@@ -212,6 +213,8 @@ class _Draft:
     def _why(self, spec: RoleSpec, best: str, free: list[str]) -> Reason:
         if self.is_avoided(spec, best):
             return Reason.LAST_RESORT
+        if len(free) == 1:
+            return Reason.ONLY
         if self._preference(spec, best) > min(self._preference(spec, each) for each in free):
             return Reason.PREFERRED
         if self._neighbours(spec, best) < max(self._neighbours(spec, each) for each in free):

@@ -9,7 +9,7 @@ coordinator, and counts as much as a place of this one's.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from beethoven.cluster.placement import Placement, Situation, is_eligible, place
+from beethoven.cluster.placement import Placement, Reason, Situation, is_eligible, place
 from beethoven.cluster.role_spec import Candidate, RoleSpec
 from beethoven.engine.authority import Authority
 from beethoven.engine.avoidance import Avoidance, Pair
@@ -82,6 +82,8 @@ class Assigner:
         self, table: Table, avoidance: Avoidance, authority: Authority, release_within: float
     ) -> None:
         self._target: dict[str, tuple[str, ...]] = {}
+        # Why each node of the target was chosen; it may come to run there much later.
+        self._reasons: dict[Pair, str] = {}
         self._leaving: dict[Pair, Leaver] = {}
         self._settled_at: dict[Pair, float] = {}
         self._vacant_at: dict[Pair, float] = {}
@@ -216,6 +218,10 @@ class Assigner:
 
     def _retarget(self, situation: Situation, placement: Placement, inputs: Inputs) -> None:
         self._target = dict(placement.places)
+        self._reasons = {
+            pair: self._reasons.get(pair, str(reason)) if reason is Reason.KEPT else str(reason)
+            for pair, reason in placement.reasons.items()
+        }
         for role, previous in situation.previous.items():
             for node_id in previous:
                 if node_id not in self._target[role]:
@@ -247,7 +253,7 @@ class Assigner:
                 ),
             )
             before = inputs.table.places.get(role, ())
-            reasons = {each: str(placement.reasons[role, each]) for each in turn.stayers}
+            reasons = {each: self._reasons[role, each] for each in turn.stayers}
             places[role] = assign_places(turn, before, reasons, inputs.stamp, spec.instances)
             told += [(role, each) for each in leavers if each not in turn.kept]
         for pair in told:
