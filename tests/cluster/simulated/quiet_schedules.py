@@ -126,6 +126,9 @@ def leave(seed: int):
 def join(seed: int):
     """A node joins: it takes what was missing, and later one instance at a time moves to it."""
     world, _ = formed(seed, is_rebalancing=seed % 4 == 0)
+    if world.settings.is_rebalancing:
+        # What moves because of the formation is none of the newcomer's doing.
+        world.advance(20.0)
     forget_starts(world)
     before = {host: set(host.node.roles.processes) for host in world.running()}
     newcomer = world.hosts[-1]
