@@ -26,7 +26,7 @@ from beethoven.engine.messages import (
 )
 from beethoven.engine.records import stamp_from_wire
 from beethoven.engine.settings import CoordinatorSettings
-from beethoven.engine.table import NO_STAMP, Epoch, Report, Table
+from beethoven.engine.table import NO_STAMP, Epoch, Report, Stamp, Table
 from beethoven.errors import WireError
 from beethoven.log import get_log
 
@@ -53,6 +53,7 @@ class RolesHere:
         finished: The roles that ended for good, as they were meant to.
         failing: The roles that fail there, and for how many seconds more they are not tried.
         instances: All of them, for people.
+        stamp: The table that the role server had then.
     """
 
     running: Mapping[str, float] = field(default_factory=dict)
@@ -60,6 +61,7 @@ class RolesHere:
     finished: frozenset[str] = frozenset()
     failing: Mapping[str, float] = field(default_factory=dict)
     instances: tuple[Instance, ...] = ()
+    stamp: Stamp = NO_STAMP
 
 
 class Surroundings(Protocol):
@@ -105,6 +107,7 @@ class Coordinator:
         self.specs = roles
         self._around = surroundings
         self._here: RolesHere | None = None
+        self._here_at = 0.0
         self._load = NO_LOAD
         self._sequence = 0
         self._reported_at = 0.0
@@ -128,7 +131,7 @@ class Coordinator:
 
     def roles_changed(self, here: RolesHere) -> None:
         """Note what this node has of its roles."""
-        self._here = here
+        self._here, self._here_at = here, clock.elapsed()
         self.report()
 
     def load_changed(self, load: Load) -> None:
@@ -174,19 +177,20 @@ class Coordinator:
         """Tell all others, and the own state, about this node, as soon as its roles are known."""
         if self._here is None:
             return
-        now = clock.elapsed()
-        self._reported_at = now
+        now = self._reported_at = clock.elapsed()
+        age = now - self._here_at
         # Grows also from one life of this process to the next.
         self._sequence = max(self._sequence + 1, int(now * 1e6))
         report = self.state.complete(
             Report(
                 sequence=self._sequence,
                 roles=self.specs,
-                running=self._here.running,
+                running={role: uptime + age for role, uptime in self._here.running.items()},
                 held=self._here.held,
                 finished=self._here.finished,
                 failing=self._here.failing,
                 load=self._load.score,
+                stamp=self._here.stamp,
             )
         )
         message = report_to_wire(report, self._here.instances, self._load)

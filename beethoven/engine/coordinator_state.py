@@ -164,8 +164,8 @@ class CoordinatorState:
 
     def complete(self, report: Report) -> Report:
         """Return this node's report with what only its coordinator knows."""
-        stamp, eldest, is_draining = self._own_state()
-        return replace(report, stamp=stamp, eldest=eldest, is_draining=is_draining)
+        eldest, is_draining = self._own_state()
+        return replace(report, eldest=eldest, is_draining=is_draining)
 
     def explain(self, role: str) -> dict[str, str]:
         """Return why a role runs on each member or not, `{node_id: words}`."""
@@ -360,8 +360,8 @@ class CoordinatorState:
             self._sent[node_id] = self._now
             self._effects.append(SendTable(node_id, self.table))
 
-    def _own_state(self) -> tuple[Stamp, Seniority, bool]:
-        return self._adopted, seniority(self._view.eldest), self._is_draining
+    def _own_state(self) -> tuple[Seniority, bool]:
+        return seniority(self._view.eldest), self._is_draining
 
     def _report_anew(self) -> None:
         if self._own_state() != self._told:
@@ -373,8 +373,10 @@ class CoordinatorState:
         mine = self._view.heard.get(self.me.node_id)
         if not self._is_draining or self._is_released or mine is None:
             return
-        is_known = self.me.node_id in self.table.draining and self._adopted == self.table.stamp
-        if is_known and not mine.report.held and not self.table.roles_of(self.me.node_id):
+        is_known = self.me.node_id in self.table.draining
+        is_current = mine.report.stamp == self._adopted == self.table.stamp
+        is_empty = not mine.report.held and not self.table.roles_of(self.me.node_id)
+        if is_known and is_current and is_empty:
             self._is_released = True
             self._effects.append(Release())
 

@@ -134,7 +134,8 @@ class Report:
         failing: The roles that fail there, and for how many seconds more they are not tried.
         load: How busy it is, >= 0.
         is_draining: Whether it is to be left without roles.
-        stamp: The table that it follows.
+        stamp: The table that its role server had when it found this: a later one may have brought
+            roles that are not told of.
         eldest: The oldest member that it can reach itself.
     """
 

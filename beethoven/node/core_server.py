@@ -141,10 +141,10 @@ class CoreServer(Role):
             case ("load", Load() as load):
                 self._coordinator.load_changed(load)
                 self._tell_allocator(load.roles)
-            case ("state", RolesHere() as here, Stamp() as stamp):
+            case ("state", RolesHere() as here):
                 self._coordinator.roles_changed(here)
                 self._tell_allocator(None)
-                self._remind(stamp)
+                self._remind(here.stamp)
             case ("table", Table() as table):
                 # What this node followed before this process was born.
                 self._coordinator.handle(TableReceived(self._own.node_id, table))

@@ -205,14 +205,14 @@ class RoleServer(Role):
 
     def _tell_core(self, children: list[ChildEntry]) -> None:
         """Tell the core server what is here, if that is new or was told long ago."""
-        here, now = roles_here(children, wall=clock.wall()), clock.monotonic()
+        stamp = NO_STAMP if self._table is None else self._table.stamp
+        here, now = roles_here(children, stamp, wall=clock.wall()), clock.monotonic()
         if self._told is not None:
             before, told_at = self._told
-            is_same = before.instances == here.instances
+            is_same = (before.instances, before.stamp) == (here.instances, stamp)
             if is_same and now - told_at < _STATE_INTERVAL:
                 return
-        stamp = NO_STAMP if self._table is None else self._table.stamp
-        if cast_or_drop(CORE_SERVER, ("state", here, stamp)):
+        if cast_or_drop(CORE_SERVER, ("state", here)):
             self._told = here, now
 
     def _tell(self, children: list[ChildEntry]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from beethoven.clock import utc
 from beethoven.engine.coordinator import RolesHere
 from beethoven.engine.messages import Instance
+from beethoven.engine.table import Stamp
 from beethoven.supervision.child_spec import ChildSpec
 from beethoven.supervision.listing import ChildEntry
 
@@ -110,12 +111,13 @@ def has_finished(child: ChildEntry) -> bool:
     return child.status == "stopped" and is_clean
 
 
-def roles_here(children: Iterable[ChildEntry], *, wall: float) -> RolesHere:
+def roles_here(children: Iterable[ChildEntry], stamp: Stamp, *, wall: float) -> RolesHere:
     """
     Return what the coordinator is to know of the roles on this node.
 
     Args:
         children: What the role supervisor has.
+        stamp: The table that the role server has.
         wall: Seconds since 1970.
     """
     children = list(children)
@@ -131,6 +133,7 @@ def roles_here(children: Iterable[ChildEntry], *, wall: float) -> RolesHere:
         finished=finished,
         failing={child.id: 0.0 for child in children if child.status == "failed"},
         instances=tuple(map(_for_others, children)),
+        stamp=stamp,
     )
 
 

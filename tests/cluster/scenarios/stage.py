@@ -29,7 +29,7 @@ class Stage:
     """
 
     def __init__(self, count: int, roles: tuple[RoleSpec, ...] = (LONELY, PAIR), *, off: int = 0):
-        pace = Pace((0.5, 0.5), (0.2, 0.2), (3.0, 3.0))
+        pace = Pace((0.5, 0.5), (0.2, 0.2), (3.0, 3.0), look=(0.0, 0.0))
         settings = CoordinatorSettings(is_rebalancing=False)
         self.world = ClusterWorld(1, count, settings=settings, pace=pace, delay=(0.002, 0.002))
         self.hosts = self.world.hosts

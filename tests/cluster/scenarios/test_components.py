@@ -39,19 +39,19 @@ def test_a_core_server_that_dies_five_times_in_a_row_moves_nothing():
     assert stage.story() == text("""
         0.0   n1: loses its core server
         0.5   n1: has a core server again
-        0.7   n1: leads
+        0.5   n1: leads
         2.0   n1: loses its core server
         2.5   n1: has a core server again
-        2.6   n1: leads
+        2.7   n1: leads
         4.0   n1: loses its core server
         4.5   n1: has a core server again
         4.6   n1: leads
         6.0   n1: loses its core server
         6.5   n1: has a core server again
-        6.8   n1: leads
+        6.6   n1: leads
         8.0   n1: loses its core server
         8.5   n1: has a core server again
-        8.7   n1: leads
+        8.5   n1: leads
     """)
     assert stage.cast() == text("""
         n1: pair
@@ -73,7 +73,7 @@ def test_when_all_core_servers_die_at_once_nothing_moves():
     assert stage.story() == text("""
         0.0   n1, n2, n3: loses its core server
         0.5   n1, n2, n3: has a core server again
-        0.6   n1: leads
+        0.5   n1: leads
     """)
     assert stage.cast() == text("""
         n1: pair

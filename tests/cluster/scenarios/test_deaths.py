@@ -54,11 +54,11 @@ def test_when_all_restart_at_once_each_role_starts_once():
     assert stage.story() == text("""
         0.0   n1, n2, n3: ends
         0.5   n1, n2, n3: boots
-        3.3   n1: leads
-        3.3   n1: starts lonely
-        3.3   n2, n3: starts pair
-        3.8   n1: runs lonely
-        3.8   n2, n3: runs pair
+        3.2   n1: leads
+        3.2   n1: starts lonely
+        3.2   n2, n3: starts pair
+        3.7   n1: runs lonely
+        3.7   n2, n3: runs pair
     """)
     assert stage.cast() == text("""
         n1: lonely

@@ -26,6 +26,12 @@ def check_tokens(before: Table, after: Table):
             assert place.token in tokens, f"I5: {role}: {place} after {known}"
 
 
+def check_released(node: Any):
+    """Fail if a node goes while it has instances: their successors may start before they end."""
+    held = sorted(node.roles.processes)
+    assert not held, f"I3: {node.host.name} is released with {held}"
+
+
 def leaders(world: Any) -> list[Any]:
     return [node for node in nodes(world) if node.state is not None and node.state.is_leading]
 

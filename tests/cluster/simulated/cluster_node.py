@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from beethoven.cluster.role_spec import RoleSpec
+from beethoven.engine.table import Report
 from tests.cluster.simulated.network import Node
 
 # How long a message takes between two processes of one node.
@@ -41,6 +42,8 @@ class ClusterNode(Node):
     sequence: int = 0
     reported_at: float = 0.0
     is_welcome: bool = False
+    here: Report | None = None
+    here_at: float = 0.0
     last_report: Any = None
     adopted: Any = None
     is_settled: bool = False
@@ -70,5 +73,5 @@ class Ground:
     def is_stubborn(self, role: str) -> bool:
         return role in self._world.about[self._node.host].stubborn
 
-    def roles_changed(self):
-        self._world.later(self._node, LOCAL, lambda: self._world.report(self._node))
+    def tell_core(self, here: Report):
+        self._world.later(self._node, LOCAL, lambda: self._world.roles_changed(self._node, here))

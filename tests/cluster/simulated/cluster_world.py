@@ -9,6 +9,7 @@ role server that outlives it, and the story of it all. Everything follows from o
 import itertools
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from beethoven.cluster.member import Member
@@ -27,8 +28,8 @@ from beethoven.cluster.timing import DEFAULT, Timing
 from beethoven.engine import events
 from beethoven.engine.coordinator_state import CoordinatorState
 from beethoven.engine.settings import CoordinatorSettings
-from beethoven.engine.table import Table
-from tests.cluster.simulated.cluster_checks import check_tokens
+from beethoven.engine.table import Report, Table
+from tests.cluster.simulated.cluster_checks import check_released, check_tokens
 from tests.cluster.simulated.cluster_node import LOCAL, About, ClusterNode, Ground
 from tests.cluster.simulated.network import End, Host, Network
 from tests.cluster.simulated.role_processes import Pace, RoleServer
@@ -184,12 +185,21 @@ class ClusterWorld(Network):
         if state.is_leading is not was_leading:
             self.tell(f"{node.host.name} {'follows' if was_leading else 'leads'}")
 
+    def roles_changed(self, node: ClusterNode, here: Report):
+        """Let the role server of a node tell its core server what is here."""
+        if node.state is not None and node.is_welcome:
+            node.here, node.here_at = here, self.now
+            self.report(node)
+
     def report(self, node: ClusterNode):
         """Let a node tell all others and itself about itself."""
-        if node.state is None or node.host.node is not node or not node.is_welcome:
+        if node.state is None or node.host.node is not node or node.here is None:
             return
         node.sequence = max(node.sequence + 1, int(self.now * 1e6))
-        report = node.last_report = node.state.complete(node.roles.report(node.sequence))
+        age = self.now - node.here_at
+        running = {role: uptime + age for role, uptime in node.here.running.items()}
+        here = replace(node.here, sequence=node.sequence, running=running)
+        report = node.last_report = node.state.complete(here)
         node.reported_at = self.now
         for member in node.core.members():
             self._send_to(node, member.node_id, ("report", report))
@@ -210,6 +220,7 @@ class ClusterWorld(Network):
             case events.SendReport():
                 self.report(node)
             case events.Release():
+                check_released(node)
                 self.later(node, 0.0, lambda: self.leave(node.host))
             case events.Note("role_avoided", _, fields):
                 self.tell(f"{fields['role']} is kept away from {fields['node']}")
@@ -237,7 +248,7 @@ class ClusterWorld(Network):
     def _start_core(self, node: Any):
         node.sequence, node.reported_at = 0, self.now
         node.is_settled = node.is_welcome = node.is_draining = False
-        node.last_report = node.adopted = None
+        node.here = node.last_report = node.adopted = None
         node.dials.clear()
         life = int(self.now * 1000)
         state = node.state = CoordinatorState(node.member, self.settings, life=life)
@@ -257,7 +268,7 @@ class ClusterWorld(Network):
             if node.member.node_id in table.draining:
                 node.is_draining = True
                 self.feed(node, events.DrainRequested())
-        self.report(node)
+        self.roles_changed(node, node.roles.report())
 
     def _tick(self, node: ClusterNode, state):
         if node.state is not state:

@@ -31,7 +31,7 @@ from beethoven.engine.events import (
     Ticked,
 )
 from beethoven.engine.settings import CoordinatorSettings
-from beethoven.engine.table import Report, Table
+from beethoven.engine.table import NO_STAMP, Report, Table
 
 ADDRESS = Address("127.0.0.1", 33000)  # nothing here depends on it
 TICK = 0.5
@@ -59,6 +59,7 @@ class SimulatedNode:
         self.is_draining = False
         self.processes: dict[str, Process] = {}
         self.wanted: set[str] = set()
+        self.stamp = NO_STAMP
         self.starts: list[tuple[float, str]] = []
         self.failing: dict[str, float] = {}
         self.sequence = 0
@@ -102,7 +103,8 @@ class SimulatedNode:
                         if node.id == node_id:
                             self.send(node, TableReceived(self.id, table))
                 case AdoptTable(table):
-                    self.wanted = set(table.roles_of(self.id))
+                    self.wanted, self.stamp = set(table.roles_of(self.id)), table.stamp
+                    self.world.after(0, self.report)
                     self.reconcile()
                 case SendReport():
                     self.world.after(0, self.report)
@@ -130,6 +132,7 @@ class SimulatedNode:
             running={r: now - p.since for r, p in self.processes.items() if p.state == "running"},
             held=frozenset(self.processes),
             failing={role: until - now for role, until in self.failing.items()},
+            stamp=self.stamp,
         )
         self.last_report, self.reported_at = self.state.complete(report), now
         for node in self.peers():

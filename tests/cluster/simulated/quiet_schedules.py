@@ -2,6 +2,7 @@
 
 import random
 
+from beethoven.cluster.role_spec import RoleSpec
 from beethoven.engine.settings import CoordinatorSettings
 from beethoven.supervision.backoff import Backoff
 from tests.cluster.simulated.cluster_checks import leaders
@@ -123,6 +124,24 @@ def leave(seed: int):
     assert len(starts(world)) <= len(had)
 
 
+def leave_at_once(seed: int):
+    """A node is drained that has just been given its only role: it goes when that has ended."""
+    dice = random.Random(f"haste {seed}")
+    world = ClusterWorld(seed, dice.choice((2, 3)))
+    for host in world.hosts:
+        if host is world.hosts[0] or dice.random() < 0.5:
+            world.about[host].specs = (RoleSpec("only", digest="1"),)
+        world.boot(host)
+    while not any(table.places for _, _, table in world.tables):
+        world.advance(0.005)
+    _, _, table = world.tables[-1]
+    world.advance(dice.uniform(0, 0.08))
+    for host in world.running():
+        if host.node.member.node_id in table.nodes_of("only"):
+            world.drain(host)
+    until_right(world, bound(world.timing, world.settings, world.pace))
+
+
 def join(seed: int):
     """A node joins: it takes what was missing, and later one instance at a time moves to it."""
     world, _ = formed(seed, is_rebalancing=seed % 4 == 0)
@@ -156,7 +175,7 @@ def check_budget(world: ClusterWorld):
     assert until_right(world, 20.0) <= 20.0
 
 
-KINDS = (lose_core, lose_all_cores, lose_memory, heal, leave, join)
+KINDS = (lose_core, lose_all_cores, lose_memory, heal, leave, leave_at_once, join)
 
 
 def play(seed: int):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from beethoven.cluster.role_spec import RoleSpec
-from beethoven.engine.table import Report, Table
+from beethoven.engine.table import NO_STAMP, Report, Table
 
 # How long a supervisor waits until it tries a role again that does not start.
 RETRY = 3.0
@@ -13,11 +13,12 @@ RETRY = 3.0
 
 @dataclass(frozen=True)
 class Pace:
-    """How long processes take, at least and at most, in seconds."""
+    """How long processes, and the looks at them, take: at least and at most, in seconds."""
 
     start: tuple[float, float] = (0.05, 1.0)
     stop: tuple[float, float] = (0.0, 0.8)
     stubborn_stop: tuple[float, float] = (2.0, 3.0)
+    look: tuple[float, float] = (0.0, 0.06)
 
 
 @dataclass(eq=False)
@@ -44,8 +45,8 @@ class Ground(Protocol):
 
     def is_stubborn(self, role: str) -> bool: ...
 
-    def roles_changed(self) -> None:
-        """Tell the core server, if there is one."""
+    def tell_core(self, here: Report) -> None:
+        """Tell the core server, if there is one, what is here."""
 
 
 class RoleServer:
@@ -62,6 +63,7 @@ class RoleServer:
 
     def adopt(self, table: Table):
         self.table = table
+        self.tell_core()
         wanted = {role for role in table.roles_of(self.node_id) if role in self.specs}
         if wanted != self.wanted:
             self.wanted = wanted
@@ -79,7 +81,7 @@ class RoleServer:
                 self._start(role)
                 is_changed = True
         if is_changed:
-            self.ground.roles_changed()
+            self.changed()
 
     def crash(self, role: str):
         """Let an instance die; its supervisor brings it back."""
@@ -89,17 +91,25 @@ class RoleServer:
             self.ground.tell(f"loses {role}")
             self.reconcile()
 
-    def report(self, sequence: int) -> Report:
+    def changed(self):
+        """Tell the core server what is here then, at the next look."""
+        self.ground.later(self.pace.look, self.tell_core)
+
+    def tell_core(self):
+        self.ground.tell_core(self.report())
+
+    def report(self) -> Report:
         now = self.ground.now
         if self.failing:
             self.failing = {role: at for role, at in self.failing.items() if at > now}
         processes = self.processes.items()
         return Report(
-            sequence=sequence,
+            sequence=0,
             roles=self.specs,
             running={role: now - p.since for role, p in processes if p.state == "running"},
             held=frozenset(self.processes),
             failing={role: at - now for role, at in self.failing.items()},
+            stamp=NO_STAMP if self.table is None else self.table.stamp,
         )
 
     def runs(self, role: str) -> bool:
@@ -123,7 +133,7 @@ class RoleServer:
         else:
             process.state, process.since = "running", self.ground.now
             self.ground.tell(f"runs {role}")
-        self.ground.roles_changed()
+        self.changed()
 
     def _stop(self, role: str, process: RoleProcess):
         process.state = "stopping"
@@ -136,4 +146,4 @@ class RoleServer:
             del self.processes[role]
             self.ground.tell(f"has stopped {role}")
             self.reconcile()
-            self.ground.roles_changed()
+            self.changed()
