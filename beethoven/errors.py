@@ -12,21 +12,24 @@ BeethovenError
 │  │  ├─ StartTimeout          `init` took longer than allowed; the process was killed
 │  │  ├─ StartIgnored          `init` returned `Ignore`
 │  │  └─ AlreadyStarted        the name is held by a living process
+│  ├─ RegistryError
+│  │  ├─ AlreadyRegistered     the key is unique, and a living process has it
+│  │  └─ NotRegistered         the process has no such key
 │  └─ CallError
 │     ├─ NoProcess             nobody lives at that name or reference
 │     ├─ CallTimeout           no reply in time; the request may still be executed
+│     │  └─ TaskTimeout        no result of a task in time, or none at all any more
 │     ├─ ProcessExited         the process ended before it replied
 │     ├─ CallingSelf           a process called itself
 │     ├─ RequestRefused        the request could not be read on the other side
 │     ├─ ReplyNotPicklable     the reply could not be sent back
+│     ├─ NotOwner              somebody else has asked, and only they may wait for the answer
+│     ├─ NoRequests            the collection has no request to wait for
+│     ├─ StateNotReplaced      the function of a `replace_state` failed; the state is as it was
 │     └─ Overloaded            the receiver did not drain its messages in time
 ├─ SupervisionError            a management call that the supervisor refused
-│  ├─ ChildNotFound
-│  ├─ ChildRunning
-│  ├─ ChildRestarting
-│  ├─ ChildAlreadyPresent
-│  ├─ ChildStartFailed
-│  └─ MaxChildren
+│  ├─ ChildNotFound, ChildRunning, ChildRestarting, ChildAlreadyPresent, ChildStartFailed
+│  └─ MaxChildren, NoPartitions
 ├─ ClusterError                another node, or the way to it
 │  ├─ WireError                what arrived is not what a node of this cluster sends
 │  └─ HandshakeRefused         the two nodes do not belong together
@@ -140,10 +143,29 @@ class StartIgnored(StartError):
 class AlreadyStarted(StartError):
     """The name is held by a living process. `holder` is its reference."""
 
-    def __init__(self, *, name: str, holder: Any) -> None:
+    def __init__(self, *, name: Any, holder: Any) -> None:
         super().__init__(f"the name {name!r} is held by a living process: {holder!r}")
         self.name = name
         self.holder = holder
+
+
+class RegistryError(ProcessError):
+    """The base of what a registry refuses."""
+
+
+class AlreadyRegistered(RegistryError):
+    """The key is unique, and a living process has it. `holder` is its reference."""
+
+    def __init__(self, *, registry: str, key: Any, holder: Any) -> None:
+        super().__init__(f"registry {registry!r}: the key {key!r} is held by {holder!r}")
+        self.holder = holder
+
+
+class NotRegistered(RegistryError):
+    """The process is not registered under that key."""
+
+    def __init__(self, *, registry: str, key: Any) -> None:
+        super().__init__(f"registry {registry!r}: this process does not hold the key {key!r}")
 
 
 class CallError(ProcessError):
@@ -167,6 +189,20 @@ class CallTimeout(CallError):
 
     def __init__(self, *, target: str, timeout: float) -> None:
         super().__init__(f"{target}: no reply within {timeout:g} s")
+        self.target = target
+        self.timeout = timeout
+
+
+class TaskTimeout(CallTimeout):
+    """
+    No result of a task arrived in time.
+
+    It is dropped if it comes later. Of a task whose result has been taken, or given up, none comes.
+    """
+
+    def __init__(self, *, target: str, timeout: float, is_over: bool = False) -> None:
+        why = "its result has been taken or given up" if is_over else f"no result in {timeout:g} s"
+        ProcessError.__init__(self, f"task {target}: {why}")
         self.target = target
         self.timeout = timeout
 
@@ -206,7 +242,30 @@ class ReplyNotPicklable(CallError):
             f"{target}: expected a reply that can be pickled, got: {type_name}: {cause}"
         )
         self.target = target
-        self.type_name = type_name
+
+
+class StateNotReplaced(CallError):
+    """The function given to `replace_state` failed: the state is as it was."""
+
+    def __init__(self, *, target: str, cause: str, traceback: str = "") -> None:
+        super().__init__(f"{target}: the state is not replaced: {cause}\n{traceback}".rstrip())
+        self.target = target
+        self.cause = cause
+
+
+class NotOwner(CallError):
+    """Who waits for an answer must be who has asked: `owner`, and not `user`."""
+
+    def __init__(self, *, what: str, owner: str, user: str) -> None:
+        super().__init__(f"{what}: expected to be used by its owner, {owner}, got: {user}")
+        self.owner, self.user = owner, user
+
+
+class NoRequests(CallError):
+    """The collection has no request to wait for."""
+
+    def __init__(self) -> None:
+        super().__init__("expected a collection with at least one request, got: an empty one")
 
 
 class Overloaded(CallError):
@@ -255,7 +314,13 @@ class ChildAlreadyPresent(SupervisionError):
 
 
 class ChildStartFailed(SupervisionError):
-    """A child did not start. `reason` is the `ExitReason`."""
+    """
+    A child did not start. `reason` is the `ExitReason`.
+
+    `cause` is the pickled `AlreadyStarted`, if a name was taken.
+    """
+
+    cause: bytes = b""
 
     def __init__(self, *, child: str, reason: Any) -> None:
         text = getattr(reason, "traceback", "") or ""
@@ -272,15 +337,20 @@ class MaxChildren(SupervisionError):
         self.limit = limit
 
 
+class NoPartitions(SupervisionError):
+    """A partition supervisor has been resized to 0: no key belongs anywhere."""
+
+    def __init__(self, *, supervisor: str) -> None:
+        super().__init__(f"partition supervisor {supervisor!r} has no partitions; resize it first")
+        self.supervisor = supervisor
+
+
 class ClusterError(BeethovenError):
     """The base of errors about another node, or about the way to it."""
 
 
 class WireError(ClusterError):
     """What arrived is not what a node of this cluster sends; the link it came on is of no use."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
 
 
 class HandshakeRefused(ClusterError):
@@ -317,26 +387,14 @@ class AlreadyRunning(NodeError):
 class AddressTaken(NodeError):
     """Others listen on every address that the node may have."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-
 
 class NoAddress(NodeError):
     """This machine has no address that the node may have, or does not let it listen there."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
 
 
 class NodeNotFound(NodeError):
     """No such node runs on this machine under this user, or several do and none was named."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-
 
 class RoleNotRunning(NodeError):
     """The node has no such role, or has it and it does not run there."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)

@@ -18,6 +18,8 @@ from beethoven.clock import utc
 
 _ROOT: Final = "beethoven"
 _MASK: Final = "***"
+# What needs no escape where nothing is quoted.
+_UNHARMED: Final = '"\\'
 # A record has to fit into what carries it to the log; longer values are cut in the middle.
 _LONGEST_VALUE: Final = 8192
 
@@ -25,6 +27,7 @@ _LONGEST_VALUE: Final = 8192
 _SECRET: Final = re.compile(r"(?i)(?!.*_file$).*(cookie|secret|token|password)")
 
 # Severities of syslog(3), which journald reads from a prefix such as `<6>`.
+_COLOURS: Final = {logging.DEBUG: 2, logging.WARNING: 33, logging.ERROR: 31}
 _PRIORITIES: Final = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 
 
@@ -38,10 +41,15 @@ class LogLevel(StrEnum):
 
 
 class LogFormat(StrEnum):
-    """How a record is written: for people or for programs. Either way, one line each."""
+    """
+    How a record is written: for people or for programs.
+
+    One line each; but "pretty", which "text" is on a terminal, unfolds tracebacks and states.
+    """
 
     TEXT = "text"
     JSON = "json"
+    PRETTY = "pretty"
 
 
 class Log:
@@ -114,7 +122,40 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         event, fields = _event_of(record)
         start = f"<{_priority(record.levelno)}>" if self._journald else f"{utc(record.created)} "
-        return f"{start}{record.levelname.lower():<5} {_logfmt(event, fields)}"
+        return f"{start}{self._level(record)} {self._text(event, fields)}"
+
+    def _level(self, record: logging.LogRecord) -> str:
+        return f"{record.levelname.lower():<5}"
+
+    def _text(self, event: str, fields: Mapping[str, object]) -> str:
+        return _logfmt(event, fields)
+
+
+class PrettyFormatter(TextFormatter):
+    """
+    Renders for a terminal: as text, with what has several lines indented below, and in colour.
+
+    Args:
+        colour: Whether levels are coloured. By default they are unless NO_COLOR is set.
+    """
+
+    def __init__(self, *, colour: bool | None = None) -> None:
+        super().__init__(journald=False)
+        self._colour = "NO_COLOR" not in os.environ if colour is None else colour
+
+    def _level(self, record: logging.LogRecord) -> str:
+        level = super()._level(record)
+        code = _COLOURS.get(record.levelno) if self._colour else None
+        return level if code is None else f"\x1b[{code}m{level}\x1b[0m"
+
+    def _text(self, event: str, fields: Mapping[str, object]) -> str:
+        blocks = {name: _lines(value) for name, value in fields.items()}
+        line = {name: value for name, value in fields.items() if not blocks[name]}
+        shown = [_logfmt(event, line)]
+        for name, lines in blocks.items():
+            if lines:
+                shown += [f"    {_word(name)}:", *(f"        {each}" for each in lines)]
+        return "\n".join(shown)
 
 
 class JsonFormatter(logging.Formatter):
@@ -166,12 +207,24 @@ class LineLog:
 
 
 def _formatter(format: str) -> logging.Formatter:  # noqa: A002 (the setting's name)
+    if format == LogFormat.PRETTY:
+        return PrettyFormatter()
     return JsonFormatter() if format == LogFormat.JSON else TextFormatter()
+
+
+def format_for(format: str, *, terminal: bool) -> str:  # noqa: A002 (the setting's name)
+    """Return the format to write in, given the one that was asked for: text unfolds on a screen."""
+    return LogFormat.PRETTY if format == LogFormat.TEXT and terminal else format
 
 
 def get_log(name: str) -> Log:
     """Return the logger `beethoven.<name>`, without fields."""
     return Log(logging.getLogger(f"{_ROOT}.{name}"), {})
+
+
+def let_through(log: Log) -> None:
+    """Write what a logger says from `info` on, whatever the level: somebody has asked for it."""
+    log._logger.setLevel(logging.INFO)  # noqa: SLF001 - same file
 
 
 def send_to(
@@ -225,6 +278,20 @@ def _event_of(record: logging.LogRecord) -> tuple[str, Mapping[str, object]]:
 
 def _logfmt(event: str, fields: Mapping[str, object]) -> str:
     return " ".join([_word(event), *(f"{_word(key)}={_word(fields[key])}" for key in fields)])
+
+
+def _lines(value: object) -> list[str]:
+    """Return the lines of a value that is shown in several: a table, a list or a long text."""
+    match value:
+        case dict():
+            lines = [f"{_text(name)}: {_text(each)}" for name, each in value.items()]
+        case list():
+            lines = [_text(each) for each in value]
+        case str() if "\n" in value:
+            lines = value.rstrip().split("\n")
+        case _:
+            return []
+    return ["".join(c if c in _UNHARMED else _escaped(c) for c in line) for line in lines]
 
 
 def _word(value: object) -> str:

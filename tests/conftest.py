@@ -9,6 +9,7 @@ import gc
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 import threading
 from pathlib import Path
@@ -23,6 +24,8 @@ _PATIENCE = 3.0
 
 
 def pytest_configure(config):
+    # Whoever is run in the background by a shell without job control ignores it, and its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # The address of a socket has little room: pytest's own temporary folders are too deep.
     config.runtime_folder = tempfile.mkdtemp(prefix="bt", dir="/tmp")
     os.environ["BEETHOVEN_RUNTIME_DIR"] = config.runtime_folder

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import psutil
 
-from beethoven import Ref, clock
+from beethoven import Ref, clock, whereis
 from beethoven.errors import CallError
+from beethoven.runtime.reference import Target
 
 # In the environment of everything that this run of pytest starts, directly or not.
 TOKEN = "BEETHOVEN_TEST_RUN"
@@ -34,6 +35,13 @@ def is_running(pid: int) -> bool:
         return psutil.Process(pid).status() not in _OVER
     except psutil.NoSuchProcess:
         return False
+
+
+def holder_of(name: Target) -> Ref:
+    """Return the process that holds a name; fail if there is none."""
+    ref = whereis(name)
+    assert ref is not None, f"nobody holds {name}"
+    return ref
 
 
 def end(ref: Ref) -> None:

@@ -111,7 +111,10 @@ class World:
 
     def advance(self, seconds: float) -> None:
         """Let time pass, event by event."""
-        end = self.now + seconds
+        self.advance_to(self.now + seconds)
+
+    def advance_to(self, end: float) -> None:
+        """Let time pass up to a moment, and do what is due then."""
         while (due := self._next_due()) is not None and due <= end:
             self.now = max(self.now, due)
             self._step(due)
@@ -133,6 +136,10 @@ class World:
         for child_id in child_ids:
             self._end(self.attempt(child_id), 0.0, reason)
         self.advance(0.0)
+
+    def die(self, child_id: str, reason: ExitReason) -> None:
+        """Let a child end by itself; `advance` lets the supervisor hear of it."""
+        self._end(self.attempt(child_id), 0.0, reason)
 
     def end(self, attempt: int, reason: ExitReason = CRASH) -> None:
         self._end(attempt, 0.0, reason)
@@ -268,6 +275,21 @@ class World:
         self._post(after, kind(attempt, reason))
 
 
+def deeds(trace: list[str]) -> list[str]:
+    """Return the starts and stops, without the stops of what had ended already."""
+    found = []
+    for number, line in enumerate(trace):
+        deed, _, child_id = line.partition(" ")
+        if deed == "stop":
+            ends = (each for each in trace[number:] if each.startswith(f"{child_id} ended"))
+            # Without an end it was a start that came to nothing.
+            if next(ends, "") != f"{child_id} ended: {SHUTDOWN}":
+                continue
+        if deed in {"start", "stop"}:
+            found.append(line)
+    return found
+
+
 def supervisor(*specs: ChildSpec | str, **flags: Any) -> World:
     """Return a world around a static supervisor that has not begun yet."""
     children = [spec(s) if isinstance(s, str) else s for s in specs]
@@ -291,6 +313,7 @@ __all__ = [
     "Obey",
     "Up",
     "World",
+    "deeds",
     "dynamic",
     "spec",
     "supervisor",

@@ -13,7 +13,7 @@ import threading
 from typing import Final
 
 from beethoven import clock
-from beethoven.log import LineLog, get_log, send_to
+from beethoven.log import LineLog, format_for, get_log, send_to
 from beethoven.node.log_sink import LogSink
 from beethoven.node.settings import LogSettings
 from beethoven.runtime.output import STREAMS, Origin, RecordPipe, record_pair
@@ -98,8 +98,9 @@ class LogCollector:
             descriptor: Where the lines go; stays open.
         """
         self._socket = f"{folder}/log.s"
-        self._settings = settings
-        self._lines = LineLog(settings.format)
+        self._level = settings.level
+        self._format = format_for(settings.format, terminal=os.isatty(descriptor))
+        self._lines = LineLog(self._format)
         self._poller = Poller()
         self._sink = LogSink(descriptor, self._poller, self._read_all)
         self._listener = listen(self._socket)
@@ -114,8 +115,7 @@ class LogCollector:
 
     def context(self) -> dict[str, str]:
         """Return what the processes of the tree must know to find the collector."""
-        settings = self._settings
-        return {"socket": self._socket, "level": settings.level, "format": settings.format}
+        return {"socket": self._socket, "level": self._level, "format": self._format}
 
     def begin(self, process: str) -> int:
         """
@@ -133,8 +133,8 @@ class LogCollector:
         self._add(_Source(reader, origin, _STDERR))
         send_to(
             RecordPipe(writer),
-            level=self._settings.level,
-            format=self._settings.format,
+            level=self._level,
+            format=self._format,
             process=process,
             pid=origin.pid,
         )

@@ -9,7 +9,7 @@ import inspect
 from typing import Any
 
 from beethoven import clock
-from beethoven.runtime.loop import Caller, Loop
+from beethoven.runtime.loop import Loop
 from beethoven.runtime.reason import ExitReason
 
 
@@ -31,17 +31,17 @@ async def _run(loop: Loop, args: Any) -> ExitReason:
         return loop.start_failed(error)
     if (ended := loop.started(result)) is not None:
         return ended
-    caller: Caller | None = None
     try:
         while True:
             if not loop.has_step():
                 await _until_ready(loop)
                 continue
-            step = loop.next_step()
-            if step is not None:
-                callback, arguments, caller = step
-                loop.settle(caller, await _result(callback(*arguments)))
-                del step, arguments
+            loop.step = loop.next_step()
+            if loop.step is not None:
+                callback, arguments, _ = loop.step
+                loop.settle(loop.step, await _result(callback(*arguments)))
+                del arguments
+                loop.step = None
                 # Nothing above need have waited for anything: let the tasks have their turn.
                 await asyncio.sleep(0)
     except BaseException as error:
@@ -50,7 +50,7 @@ async def _run(loop: Loop, args: Any) -> ExitReason:
             await _result(role.terminate(reason))
         except BaseException as second:
             reason = loop.reason_of(second)
-        loop.answer_stop(error, caller)
+        loop.ended(error, reason)
         return reason
 
 
@@ -65,6 +65,8 @@ async def _until_ready(loop: Loop) -> None:
             ready.set_result(None)
 
     events.add_reader(process.poller.fileno(), wake)
+    # A task may set a timer meanwhile.
+    process.timers.on_set = wake
     next_at = process.timers.next_at()
     timer = None if next_at is None else events.call_later(next_at - clock.monotonic(), wake)
     try:

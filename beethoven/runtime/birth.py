@@ -17,11 +17,10 @@ from typing import Any, Final
 from beethoven.errors import SpecError
 from beethoven.runtime.here import here
 from beethoven.runtime.reason import ExitReason
-from beethoven.runtime.reference import Ref
+from beethoven.runtime.reference import Name, Ref
 
 # To the fork server.
 BIRTH: Final = 1
-KILL: Final = 3
 PRELOAD: Final = 4
 # From the fork server.
 BORN: Final = 5
@@ -92,21 +91,30 @@ class Birth:
         environment: Environment variables to set.
         working_directory: Where to run, or None to stay where the program is.
         label: What to call the process if it has no name; empty for the name of the class.
+        ancestors: Its parent, whose parent, and so on to the root of the tree.
+        supervised: Whether its parent tells the log how it ended.
     """
 
     behaviour: type
     args: Any
-    name: str | None
+    name: Name | None
     parent: Ref | None
     linked: bool
     environment: Mapping[str, str] = field(default_factory=dict)
     working_directory: str | None = None
     label: str = ""
+    ancestors: tuple[Ref, ...] = ()
+    supervised: bool = False
 
     @property
     def title(self) -> str:
         """What to call the process."""
-        return self.name or self.label or self.behaviour.__qualname__
+        return str(self.name or self.label or self.behaviour.__qualname__)
+
+    @property
+    def plain_name(self) -> str | None:
+        """The name to register in the tree's own table, if any."""
+        return self.name if isinstance(self.name, str) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,15 +162,16 @@ def check_importable(behaviour: type, subject: str) -> None:
     Raises:
         SpecError: It is local to a function or was typed into a session; has the fix.
     """
-    if where := _hiding_place(behaviour):
-        got = _Words(f"{behaviour.__qualname__}, defined {where}")
+    if where := hiding_place(behaviour):
+        got = Words(f"{behaviour.__qualname__}, defined {where}")
         raise SpecError(subject=subject, field="role", expected=_IMPORTABLE, got=got)
 
 
-def _hiding_place(behaviour: type) -> str:
-    if "<locals>" in behaviour.__qualname__:
+def hiding_place(thing: Any) -> str:
+    """Return where a class or a function is defined if no other process can find it, else ""."""
+    if "<locals>" in thing.__qualname__:
         return "inside a function"
-    if behaviour.__module__ != "__main__":
+    if thing.__module__ != "__main__":
         return ""
     if not (script := _main_script()):
         return "in an interactive session"
@@ -170,7 +179,7 @@ def _hiding_place(behaviour: type) -> str:
     return "in a __main__.py" if script.get(_BY_NAME, "").endswith("__main__") else ""
 
 
-class _Words(str):
+class Words(str):
     """A text that an error message shows without quotes."""
 
     __slots__ = ()

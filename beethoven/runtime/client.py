@@ -5,16 +5,20 @@ Reading stops while the caller does not take its replies, and while earlier mess
 handled: so a slow receiver slows its senders, and nothing piles up here.
 """
 
+import itertools
 import pickle
 import select
 import socket
+import struct
 import threading
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
-from beethoven.runtime import framing
+from beethoven.runtime import connection, framing
 from beethoven.runtime.poller import Poller
+from beethoven.runtime.process_info import ProcessInfo
 from beethoven.runtime.reason import ExitReason
 from beethoven.runtime.reference import Ref
 from beethoven.runtime.unixsocket import close_quietly, peer, takes_more
@@ -22,11 +26,17 @@ from beethoven.runtime.unixsocket import close_quietly, peer, takes_more
 # (kind, who asks, number of the request, payload)
 Received = tuple[int, "Client", int, bytes | bytearray]
 
-_MESSAGES: Final = frozenset({framing.CALL, framing.CAST, framing.INFO, framing.STOP})
+_MESSAGES: Final = frozenset(
+    {framing.CALL, framing.CAST, framing.INFO, framing.STOP, framing.SYSTEM}
+)
 
 # Whoever waits for a large reply takes it as it comes; whoever does not take any of it for so long
 # gets the rest when there is nothing else to do.
 _PATIENCE: Final = 0.05
+
+# For whom, the number of the request and the kind of the answer, which follows.
+_PASS_ON: Final = struct.Struct("<QIB")
+_serials: Final = itertools.count(1)
 
 T = TypeVar("T")
 
@@ -37,8 +47,13 @@ class Host(Protocol):
     poller: Poller
     queue: deque[Any]
 
+    @property
+    def ref(self) -> Ref: ...
+    def client(self, serial: int) -> "Client | None": ...
     def lose_client(self, client: "Client") -> None: ...
     def lose_link(self, ref: Ref, reason: ExitReason | None) -> None: ...
+    def take_exit(self, sender: Ref, reason: ExitReason) -> None: ...
+    def info(self) -> ProcessInfo: ...
 
 
 class Client:
@@ -52,6 +67,7 @@ class Client:
         "_sending",
         "link",
         "pid",
+        "serial",
         "stream",
         "uid",
     )
@@ -60,6 +76,7 @@ class Client:
         stream.setblocking(False)
         self.stream = stream
         self.pid, self.uid = peer(stream)
+        self.serial = next(_serials)
         self.link: Ref | None = None
         self._link_reason: ExitReason | None = None
         self._host = host
@@ -86,22 +103,39 @@ class Client:
                 self.link = None
             elif kind == framing.EXIT:
                 self._link_reason = _opened(payload, ExitReason)
+            elif kind == framing.EXIT_SIGNAL:
+                match _opened(payload, tuple):
+                    case (Ref() as sender, ExitReason() as reason):
+                        self._host.take_exit(sender, reason)
+            elif kind == framing.PASS_ON:
+                self._pass_on(payload)
+            elif kind == framing.INSPECT:
+                self.reply(number, self._host.info())
+
+    def _pass_on(self, payload: bytes | bytearray) -> None:
+        """Give another caller the answer that this one has sent for it."""
+        if len(payload) < _PASS_ON.size:
+            return
+        serial, number, kind = _PASS_ON.unpack_from(payload)
+        client = self._host.client(serial)
+        if client is not None:
+            client.send(kind, number, bytes(payload[_PASS_ON.size :]))
 
     def reply(self, number: int, value: Any) -> None:
         """Answer a request. A caller that is gone, or asks no more, is no failure."""
-        try:
-            payload = pickle.dumps(value, 5)
-            if len(payload) > framing.LONGEST:
-                raise ValueError(f"longer than {framing.LONGEST} bytes")
-        except Exception as error:
-            answer = ("reply", type(value).__qualname__, str(error))
-            self.send(framing.REFUSED, number, pickle.dumps(answer, 5))
-            return
-        self.send(framing.REPLY, number, payload)
+        kind, payload = _answer(value)
+        self.send(kind, number, payload)
+
+    def __repr__(self) -> str:
+        return f"process {self.pid}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DistantClient, (self._host.ref, self.serial, self.pid)
 
     def refuse(self, number: int, cause: str) -> None:
         """Answer a request that could not be read."""
-        self.send(framing.REFUSED, number, pickle.dumps(("request", cause), 5))
+        kind, payload = _refusal("request", cause)
+        self.send(kind, number, payload)
 
     def send(self, kind: int, number: int, payload: bytes) -> None:
         """Send a frame, now or as soon as the caller takes it. Any thread may send."""
@@ -162,6 +196,49 @@ class Client:
             if link is not None:
                 self._host.lose_link(link, self._link_reason)
             self._host.lose_client(self)
+
+
+@dataclass(frozen=True, slots=True)
+class DistantClient:
+    """
+    A caller of another process, as any other process of the tree sees it.
+
+    Attributes:
+        server: The process that was called.
+        serial: By which that process knows the caller.
+        pid: The operating system's number of the caller.
+    """
+
+    server: Ref
+    serial: int
+    pid: int
+
+    def reply(self, number: int, value: Any) -> None:
+        """Answer a request, by way of the process that was called."""
+        self._send(number, *_answer(value))
+
+    def refuse(self, number: int, cause: str) -> None:
+        """Answer a request that could not be read."""
+        self._send(number, *_refusal("request", cause))
+
+    def _send(self, number: int, kind: int, payload: bytes) -> None:
+        header = _PASS_ON.pack(self.serial, number, kind)
+        connection.post(self.server, framing.PASS_ON, header + payload)
+
+
+def _answer(value: Any) -> tuple[int, bytes]:
+    """Return the kind and the payload of the frame for a reply."""
+    try:
+        payload = pickle.dumps(value, 5)
+        if len(payload) > framing.LONGEST:
+            raise ValueError(f"longer than {framing.LONGEST} bytes")
+    except Exception as error:
+        return _refusal("reply", type(value).__qualname__, str(error))
+    return framing.REPLY, payload
+
+
+def _refusal(*what: str) -> tuple[int, bytes]:
+    return framing.REFUSED, pickle.dumps(what, 5)
 
 
 def _opened(payload: bytes | bytearray, expected: type[T]) -> T | None:

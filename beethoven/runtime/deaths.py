@@ -10,10 +10,13 @@ import contextlib
 import socket
 from typing import Final
 
-from beethoven.runtime import framing, reason
+from beethoven.runtime import framing, kernel, reason
+from beethoven.runtime.names import socket_path
 from beethoven.runtime.reason import ExitReason, ReasonKind
-from beethoven.runtime.unixsocket import connect, limit_wait
+from beethoven.runtime.unixsocket import connect, is_listening, limit_wait
 
+# To the fork server: kill that process, or the one that was born on this connection.
+KILL: Final = 3
 WHY: Final = 101
 DEAD: Final = 102
 
@@ -61,6 +64,22 @@ def ask(folder: str, identity: str) -> socket.socket | None:
     with contextlib.suppress(OSError):
         stream.sendall(framing.pack(WHY, 0, identity.encode()))
     return stream
+
+
+def kill(folder: str, identity: str, pid: int) -> None:
+    """
+    Kill a process, if it has not ended.
+
+    Args:
+        folder: The folder of its tree.
+        identity: Its identity.
+        pid: Its number, for the case that its fork server is gone.
+    """
+    try:
+        with connect(fork_server_path(folder, identity)) as stream:
+            stream.sendall(framing.pack(KILL, 0, identity.encode()))
+    except OSError:
+        kernel.kill_while(pid, lambda: is_listening(socket_path(folder, identity)))
 
 
 def read_answer(stream: socket.socket) -> ExitReason:

@@ -13,7 +13,11 @@ from beethoven.runtime.reference import Ref
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """A linked process has ended; delivered to `handle_info` of a process that traps exits."""
+    """
+    A linked process has ended, or `ref` has sent an exit signal with `Ref.exit`.
+
+    Delivered to `handle_info` of a process that traps exits.
+    """
 
     ref: Ref
     reason: ExitReason
@@ -50,3 +54,25 @@ def effect_of(reason: ExitReason, *, traps_exits: bool, from_parent: bool) -> Ef
     if traps_exits:
         return Effect.DELIVER
     return Effect.IGNORE if reason.kind is ReasonKind.NORMAL else Effect.DIE
+
+
+class Sender(StrEnum):
+    """Who has sent an exit signal on purpose, in the eyes of its receiver."""
+
+    ITSELF = "itself"
+    PARENT = "parent"
+    OTHER = "other"
+
+
+def effect_of_sent(reason: ExitReason, *, traps_exits: bool, sender: Sender) -> Effect:
+    """
+    Return what an exit signal does that somebody has sent on purpose, with `Ref.exit`.
+
+    It does what that of a link does, with two exceptions: to oneself `normal` is lethal, and the
+    parent's has one that traps exits run `terminate`.
+    """
+    if sender is Sender.PARENT and traps_exits:
+        return Effect.TERMINATE
+    if sender is Sender.ITSELF and not traps_exits:
+        return Effect.DIE
+    return effect_of(reason, traps_exits=traps_exits, from_parent=False)

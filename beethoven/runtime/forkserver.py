@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final, NoReturn, assert_never
 
 from beethoven import clock
-from beethoven.runtime import birth, deaths, framing, kernel, life, names
+from beethoven.runtime import birth, deaths, framing, kernel, life, names, published
 from beethoven.runtime import role as _role  # noqa: F401 - there when a role is born
 from beethoven.runtime.folder import remove_folder
 from beethoven.runtime.forkserver_state import (
@@ -164,7 +164,7 @@ class ForkServer:
         life.enter(request)
 
     def kill(self, identity: str) -> None:
-        """Kill a process on behalf of its parent."""
+        """Kill a process on behalf of its parent, or of whoever names it."""
         self._perform(self._state.kill_requested(identity))
 
     def tell_death(self, identity: str, connection: "_Connection") -> None:
@@ -226,6 +226,7 @@ class ForkServer:
         if name:
             names.unregister(self._folder, name, life.identity)
         Path(names.socket_path(self._folder, life.identity)).unlink(missing_ok=True)
+        published.withdraw(self._folder, life.identity)
         self._deaths[life.identity] = message = deaths.wait_status(
             status, out_of_memory=self._is_memory(status)
         )
@@ -329,8 +330,8 @@ class _Connection:
                 case deaths.WHY:
                     self._identity = text
                     self._server.tell_death(text, self)
-                case birth.KILL:
-                    self._server.kill(self._identity)
+                case deaths.KILL:
+                    self._server.kill(text or self._identity)
                 case birth.PRELOAD:
                     self._server.preload(birth.Preload.parse(text))
 

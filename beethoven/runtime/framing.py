@@ -32,6 +32,10 @@ STOP: Final = 7
 LINK: Final = 8
 UNLINK: Final = 9
 MONITOR: Final = 10
+EXIT_SIGNAL: Final = 11
+INSPECT: Final = 12
+SYSTEM: Final = 13
+PASS_ON: Final = 14
 
 Frame = tuple[int, int, bytes | bytearray]
 

@@ -9,11 +9,19 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 
 def _ignore(_identity: str) -> None:
     """Nobody wants to know."""
+
+
+class Inhabitant(Protocol):
+    """A process of a tree, in the eyes of its own user code."""
+
+    ref: Any
+
+    def take_exit(self, sender: Any, reason: Any) -> None: ...
 
 
 @dataclass(slots=True)
@@ -31,6 +39,7 @@ class Here:
         fork_server: Number of the fork server to ask for births; empty while there is none.
         on_stopped: Told the identity of every process that this one has stopped.
         importing_main: Whether the program's main script is being run again for a child.
+        process: The process that lives here, if this is one of a tree.
     """
 
     folder: str = ""
@@ -41,6 +50,7 @@ class Here:
     fork_server: str = ""
     on_stopped: Callable[[str], None] = _ignore
     importing_main: bool = False
+    process: "Inhabitant | None" = None
 
 
 here = Here()
@@ -53,6 +63,7 @@ def is_self(identity: str) -> bool:
 
 def _leave() -> None:
     here.folder = here.identity = here.fork_server = ""
+    here.process = None
 
 
 os.register_at_fork(after_in_child=_leave)

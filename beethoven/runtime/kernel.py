@@ -5,6 +5,7 @@ import ctypes
 import os
 import resource
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +36,13 @@ def allow_many_descriptors() -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def out_of_memory_kills() -> int:
@@ -85,6 +93,17 @@ def _is_marked(process: Path, mark: bytes) -> bool:
         return False
     # Fork servers inherit an environment like other programs; their children are copies of them.
     return b"beethoven.runtime." not in (process / "cmdline").read_bytes()
+
+
+def kill_while(pid: int, is_alive: Callable[[], bool]) -> None:
+    """Kill a process that nobody has reaped yet: `is_alive` tells whether the number is its own."""
+    with contextlib.suppress(AttributeError, OSError):
+        handle = os.pidfd_open(pid)
+        try:
+            if is_alive():
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        finally:
+            os.close(handle)
 
 
 def socket_inode(descriptor: int) -> int:

@@ -23,6 +23,7 @@ from beethoven.runtime.here import here
 from beethoven.runtime.poller import HasFileno, Poller
 from beethoven.runtime.reason import ExitReason, ReasonKind
 from beethoven.runtime.reference import Ref
+from beethoven.runtime.status import CrashReport
 from beethoven.runtime.unixsocket import close_quietly
 
 _LOST = ExitReason(ReasonKind.OTHER, "unknown, for its fork server is gone")
@@ -48,9 +49,10 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """The child had started, and is gone."""
+    """The child had started, and is gone. `report`: what it left behind for the log, if that."""
 
     reason: ExitReason
+    report: CrashReport | None = None
 
 
 ChildEvent = Started | Ignored | Failed | Exited
@@ -72,9 +74,10 @@ class Child:
         payload = birth.pack_birth(begin)
         server, self._births = owner.connect_fork_server()
         identity = f"{server}-{os.urandom(4).hex()}"
-        self.ref = Ref(identity, here.folder, 0, begin.name)
+        self.ref = Ref(identity, here.folder, 0, begin.plain_name)
         self._notify = notify
         self._poller = poller
+        self.role = begin.label or begin.behaviour.__qualname__
         self._linked = begin.linked
         self._is_started = False
         self._is_lost = False
@@ -86,7 +89,7 @@ class Child:
         self._control, theirs = socket.socketpair()
         self._pidfd: _PidFd | None = None
         request = Request(
-            identity, begin.name or "", here.identity, begin.linked, method, here.folder
+            identity, begin.plain_name or "", here.identity, begin.linked, method, here.folder
         )
         # If the fork server ends just now, the end of both streams tells it.
         with theirs, contextlib.suppress(OSError):
@@ -133,7 +136,7 @@ class Child:
             self.orphan()
             return
         with contextlib.suppress(OSError):
-            self._births.send(framing.pack(birth.KILL, 0, b""))
+            self._births.send(framing.pack(deaths.KILL, 0, b""))
 
     def orphan(self) -> None:
         """Let the child know that its parent is gone."""
@@ -176,7 +179,9 @@ class Child:
             self._poller.register_writer(self._control, self._write)
             return
         except OSError:
-            self._outgoing = memoryview(b"")
+            pass
+        # What is left of a view, be it nothing, holds on to all of its bytes.
+        self._outgoing = memoryview(b"")
         if self._control.fileno() >= 0:
             self._poller.unregister_writer(self._control)
 
@@ -223,7 +228,7 @@ class Child:
                 failure: StartFailure = pickle.loads(payload)
                 self._record = Failed(failure.reason, failure.error)
             case birth.EXITED if self._record is None:
-                self._record = Exited(pickle.loads(payload))
+                self._record = Exited(*pickle.loads(payload))
 
     def _lose_fork_server(self) -> None:
         # Nobody will tell of the child's death any more. While it listens its pid is its own.

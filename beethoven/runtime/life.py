@@ -4,6 +4,7 @@ The life of an operating-system process of the tree: prepare, begin, live, end.
 What lives inside, a role or a supervisor, is a *behaviour*: a class with `live(process, args)` that
 reports when it has started and returns the reason of its end. A class with `resolve(args)` instead
 stands for another one that only the new process may import; it returns that one and its args.
+A behaviour whose args need a module more than it does itself has `module_of(args)`.
 """
 
 import atexit
@@ -22,14 +23,19 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from beethoven.errors import AlreadyStarted, BeethovenError
+from beethoven.log import get_log
 from beethoven.runtime import birth, deaths, framing, names, unixsocket
 from beethoven.runtime.birth import Birth, Preload, Request, StartFailure
 from beethoven.runtime.here import here
 from beethoven.runtime.output import redirect
 from beethoven.runtime.preloads import traces
 from beethoven.runtime.process import Process
-from beethoven.runtime.reason import ExitReason, from_exception
-from beethoven.runtime.reference import Ref
+from beethoven.runtime.reason import ExitReason, ReasonKind, from_exception
+from beethoven.runtime.reference import Name, Ref
+from beethoven.runtime.status import CrashReport, Shown
+from beethoven.runtime.via import Via
+
+log = get_log("process")
 
 CONTROL = 3
 
@@ -69,6 +75,7 @@ def main(request_text: str) -> NoReturn:
         with contextlib.suppress(OSError):
             control.sendall(framing.pack(birth.FAILED, 0, payload))
         os._exit(1)
+    here.process = process
     process.watch_parent(reader, early)
     process.leave(_live(process, begin))
     raise AssertionError("unreachable")
@@ -111,20 +118,27 @@ def _begin(request: Request, control: socket.socket, first: framing.Frame) -> tu
     before = traces()
     begin, main_path = _open_birth(facts, inner)
     is_harmless = traces() == before
-    ref = Ref(request.identity, request.folder, os.getpid(), begin.name)
+    ref = Ref(request.identity, request.folder, os.getpid(), begin.plain_name)
     listener = unixsocket.listen(names.socket_path(request.folder, request.identity))
-    if begin.name is not None:
-        holder = names.register(request.folder, begin.name, ref.identity, ref.pid)
-        if holder is not None:
-            other = Ref(holder[0], request.folder, holder[1], begin.name)
-            raise AlreadyStarted(name=begin.name, holder=other)
     process = Process(
         ref, parent=begin.parent, linked=begin.linked, control=control, listener=listener
     )
-    module = begin.behaviour.__module__
+    process.lineage, process.is_supervised = (ref, *begin.ancestors), begin.supervised
+    _take_name(process, begin.name)
+    module = _module_of(begin)
     if is_harmless and (main_path or module not in known):
         _offer_preload(request, Preload(main_path, module, tuple(sys.path)))
     return process, begin
+
+
+def _take_name(process: Process, name: Name | None) -> None:
+    if isinstance(name, Via):
+        name.take(process)
+    elif isinstance(name, str):
+        ref = process.ref
+        holder = names.register(ref.folder, name, ref.identity, ref.pid)
+        if holder is not None:
+            raise AlreadyStarted(name=name, holder=Ref(holder[0], ref.folder, holder[1], name))
 
 
 def _open_birth(facts: dict[str, Any], inner: bytes) -> tuple[Birth, str]:
@@ -143,6 +157,12 @@ def _open_birth(facts: dict[str, Any], inner: bytes) -> tuple[Birth, str]:
     return begin, facts.get("init_main_from_path", "") if ran_main else ""
 
 
+def _module_of(begin: Birth) -> str:
+    """Return the module that the next birth of this kind will need."""
+    module_of = getattr(begin.behaviour, "module_of", None)
+    return begin.behaviour.__module__ if module_of is None else str(module_of(begin.args))
+
+
 def _offer_preload(request: Request, offer: Preload) -> None:
     """Let the fork server import what was imported here without harm, for the next birth."""
     with contextlib.suppress(OSError):
@@ -156,6 +176,9 @@ def _live(process: Process, begin: Birth) -> ExitReason:
         reason: ExitReason = begin.behaviour.live(process, begin.args)  # type: ignore[attr-defined]
     except BaseException as error:
         reason = from_exception(error)
+        process.crash_report = CrashReport(begin.title, Shown({}, "", reason, ()))
+    if process.crash_report is not None and not process.is_supervised:
+        _report(process, process.crash_report)
     with contextlib.suppress(BaseException):
         # They go with this process in any case, and the exit functions would wait for them.
         for child in active_children():
@@ -167,14 +190,26 @@ def _live(process: Process, begin: Birth) -> ExitReason:
     return reason
 
 
+def _report(process: Process, crash: CrashReport) -> None:
+    """Tell the log of a crash that no supervisor tells."""
+    ancestors = ", ".join(map(str, process.lineage[1:])) or "none"
+    log.error("process_crashed", reason=crash.shown.reason, ancestors=ancestors, **crash.fields())
+
+
 def failure(error: BaseException) -> StartFailure:
-    """Return how a start failed; the exception itself goes along if it can be pickled."""
+    """
+    Return how a start failed; the exception itself goes along if it can be pickled.
+
+    One that is to end its process, such as SystemExit, does not: it is not to end the parent.
+    """
     reason = from_exception(error)
-    try:
-        pickled = pickle.dumps(error, 5)
-        pickle.loads(pickled)
-    except Exception:
-        pickled = b""
+    pickled = b""
+    if isinstance(error, Exception):
+        with contextlib.suppress(Exception):
+            attempt = pickle.dumps(error, 5)
+            pickle.loads(attempt)
+            pickled = attempt
     if isinstance(error, BeethovenError):
-        reason = ExitReason(reason.kind, str(error))
+        is_taken = isinstance(error, AlreadyStarted)
+        reason = ExitReason(ReasonKind.ALREADY_STARTED if is_taken else reason.kind, str(error))
     return StartFailure(reason, pickled)

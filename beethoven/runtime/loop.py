@@ -11,14 +11,27 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from beethoven.log import get_log
 from beethoven.runtime import birth, framing
+from beethoven.runtime.answers import Due
+from beethoven.runtime.caller import Caller, reply
 from beethoven.runtime.client import Client
 from beethoven.runtime.exit_signals import Down, Exit
 from beethoven.runtime.life import failure
 from beethoven.runtime.process import ParentExit, Process
-from beethoven.runtime.reason import NORMAL, ExitReason, as_reason, from_exception
+from beethoven.runtime.reason import (
+    NORMAL,
+    ExitReason,
+    ReasonKind,
+    as_reason,
+    from_exception,
+)
 from beethoven.runtime.role_context import RoleContext, SnapshotRequest
+from beethoven.runtime.status import CrashReport, Status, name_of, show, state_of
+from beethoven.runtime.system import ObjectHost, System
 
 log = get_log("role")
+
+# How many debug events a crash report has.
+_LAST_EVENTS: Final = 16
 
 
 class _Word:
@@ -53,19 +66,6 @@ class Stop(Exception):
         self.reply = reply
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who made a call; hand it to `reply` to answer later."""
-
-    client: Client
-    number: int
-
-    @property
-    def pid(self) -> int:
-        """The operating system's number of the calling process."""
-        return self.client.pid
-
-
 class _Step(NamedTuple):
     """One callback to run, and whom its result concerns."""
 
@@ -73,12 +73,28 @@ class _Step(NamedTuple):
     arguments: tuple[Any, ...]
     caller: Caller | None = None
 
+    @property
+    def kind(self) -> str:
+        """What the callback handles: "call", "cast", "info" or "continue"."""
+        name: str = self.callback.__name__
+        return name.removeprefix("handle_")
+
+    @property
+    def client(self) -> int | None:
+        """The pid of who waits for the result."""
+        return None if self.caller is None else self.caller.pid
+
 
 @dataclass(frozen=True, slots=True)
 class Timeout:
     """A timer of this process whose time has come."""
 
     message: Any
+
+
+def _bad_return(callback: str, value: object) -> ExitReason:
+    """Return the reason of a process whose callback has returned what it must not."""
+    return ExitReason(ReasonKind.OTHER, f"bad return value of {callback}: {value!r}")
 
 
 class Callbacks(Protocol):
@@ -93,6 +109,7 @@ class Callbacks(Protocol):
     def answer_snapshot(self, request: SnapshotRequest) -> Any: ...
     def take_context(self, context: RoleContext) -> Any: ...
     def go_on(self) -> Any: ...
+    def format_status(self, status: Status) -> Status: ...
 
 
 class Loop:
@@ -101,7 +118,10 @@ class Loop:
     def __init__(self, role: Callbacks, process: Process) -> None:
         self.role = role
         self.process = process
+        self.system = System(process, ObjectHost(role))
+        self.step: _Step | None = None
         self._peeked: Any = None
+        self._told_to_end: ExitReason | None = None
 
     def run(self, args: Any) -> ExitReason:
         """Run plain callbacks until the end."""
@@ -112,25 +132,25 @@ class Loop:
             return self.start_failed(error)
         if (ended := self.started(result)) is not None:
             return ended
-        caller: Caller | None = None
         try:
             while True:
-                step = self.next_step()
-                if step is not None:
-                    callback, arguments, caller = step
-                    self.settle(caller, callback(*arguments))
+                self.step = self.next_step()
+                if self.step is not None:
+                    callback, arguments, _ = self.step
+                    self.settle(self.step, callback(*arguments))
                     # A large request must not stay in memory until the next one comes.
-                    del step, arguments
+                    del arguments
+                    self.step = None
         except BaseException as error:
-            return self._end(error, caller)
+            return self._end(error)
 
-    def _end(self, error: BaseException, caller: Caller | None) -> ExitReason:
+    def _end(self, error: BaseException) -> ExitReason:
         reason = self.reason_of(error)
         try:
             self.role.terminate(reason)
         except BaseException as second:
             reason = self.reason_of(second)
-        self.answer_stop(error, caller)
+        self.ended(error, reason)
         return reason
 
     def start_failed(self, error: BaseException) -> ExitReason:
@@ -146,6 +166,8 @@ class Loop:
         if result is Ignore:
             self.process.say(birth.IGNORED)
             return NORMAL
+        if result is not None:
+            return self.start_failed(Stop(_bad_return("init", result)))
         self.process.say(birth.STARTED)
 
         return None
@@ -160,15 +182,30 @@ class Loop:
         role = self.role
         if self.process.continuation is not None:
             arguments, self.process.continuation = self.process.continuation, None
-            return _Step(role.handle_continue, arguments)
-        message = self._peeked if self._peeked is not None else self.process.receive()
+            return self._beginning(_Step(role.handle_continue, arguments))
+        message = self._peeked if self._peeked is not None else self._receive()
         self._peeked = None
-        return self.step_for(message)
+        step = self.step_for(message)
+        return None if step is None else self._beginning(step)
+
+    def _beginning(self, step: _Step) -> _Step:
+        """Note that a callback is to run."""
+        self.process.timers.break_silence()
+        if self.system.is_tapped:
+            self.system.note(step.kind, step.arguments[0], step.client)
+        return step
+
+    def _receive(self, *, wait: bool = True) -> Any:
+        """Return the next message that is for the role; None if there is none and no wait."""
+        while True:
+            message = self.process.receive(wait=wait)
+            if message is None or not self.system.takes(message):
+                return message
 
     def has_step(self) -> bool:
         """Whether `next_step` would not wait."""
         if self.process.continuation is None and self._peeked is None:
-            self._peeked = self.process.receive(wait=False)
+            self._peeked = self._receive(wait=False)
         return self.process.continuation is not None or self._peeked is not None
 
     def step_for(self, message: Any) -> _Step | None:
@@ -187,24 +224,30 @@ class Loop:
             if kind == framing.CAST:
                 return _Step(role.handle_cast, (value,))
             if kind == framing.INFO:
-                return _Step(self._info_callback(value), (value,))
+                return None if self._is_of_node(value) else _Step(role.handle_info, (value,))
             raise Stop(value)
         match message:
             case ParentExit(reason):
+                self._told_to_end = reason
                 raise Stop(reason)
             case Timeout(value):
                 return _Step(role.handle_info, (value,))
+            case Due():
+                answer = message.open()
+                return None if answer is None else _Step(role.handle_info, (answer,))
         assert isinstance(message, Exit | Down), message
         return _Step(role.handle_info, (message,))
 
-    def _info_callback(self, message: Any) -> Callable[..., Any]:
-        """Return what handles a plain message: a role is not bothered with those of its node."""
+    def _is_of_node(self, message: Any) -> bool:
+        """Whether a plain message was from the node, which no role is bothered with; heed it."""
         match message:
             case SnapshotRequest():
-                return self.role.answer_snapshot
+                self.role.answer_snapshot(message)
             case RoleContext():
-                return self.role.take_context
-        return self.role.handle_info
+                self.role.take_context(message)
+            case _:
+                return False
+        return True
 
     def _refuse(self, kind: int, client: Client, number: int, error: Exception) -> None:
         cause = f"{type(error).__name__}: {error}"
@@ -212,16 +255,39 @@ class Loop:
             client.refuse(number, cause)
         log.warning("unreadable_message", role=type(self.role).__qualname__, cause=cause)
 
-    def settle(self, caller: Caller | None, result: Any) -> None:
-        """Do what a callback's result asks for."""
-        if caller is not None and result is not NoReply:
-            caller.client.reply(caller.number, result)
+    def settle(self, step: _Step, result: Any) -> None:
+        """
+        Do what a callback's result asks for.
+
+        Raises:
+            Stop: It asks for nothing that can be done.
+        """
+        if result is NoReply:
+            return
+        if step.caller is not None:
+            if self.system.is_tapped:
+                self.system.note("reply", result, step.client)
+            reply(step.caller, result)
+        elif result is not None:
+            raise Stop(_bad_return(step.callback.__name__, result))
 
     def reason_of(self, error: BaseException) -> ExitReason:
         """Return why a callback that raised ends the process."""
         return error.reason if isinstance(error, Stop) else from_exception(error)
 
-    def answer_stop(self, error: BaseException, caller: Caller | None) -> None:
-        """Send the reply of a `Stop` that has one."""
+    def ended(self, error: BaseException, reason: ExitReason) -> None:
+        """Leave a crash report for a failure, and send the reply of a `Stop` that has one."""
+        caller = None if self.step is None else self.step.caller
+        if reason.is_abnormal and reason is not self._told_to_end:
+            self.process.crash_report = self._crash_report(reason)
         if isinstance(error, Stop) and error.reply is not NoReply and caller is not None:
-            caller.client.reply(caller.number, error.reply)
+            reply(caller, error.reply)
+
+    def _crash_report(self, reason: ExitReason) -> CrashReport:
+        message, client = None, None
+        if self.step is not None:
+            message = (self.step.kind, self.step.arguments[0])
+            client = self.step.client
+        raw = Status(state_of(self.role), message, reason, self.system.events[-_LAST_EVENTS:])
+        role, shown = name_of(type(self.role)), show(self.role, raw)
+        return CrashReport(role, shown, client, self.process.label or "")

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from beethoven.log import get_log, send_to
+from beethoven.log import LogFormat, format_for, get_log, send_to
 from beethoven.runtime.unixsocket import connect
 
 STREAMS: Final = ("records", "stdout", "stderr")
@@ -91,7 +91,9 @@ def redirect(context: Mapping[str, Any], process: str) -> None:
     settings = context.get("log")
     if settings is None:
         if sys.stderr is not None:
-            send_to(sys.stderr, level="warning", process=process, pid=os.getpid())
+            chosen = format_for(LogFormat.TEXT, terminal=sys.stderr.isatty())
+            origin = {"process": process, "pid": os.getpid()}
+            send_to(sys.stderr, level="warning", format=chosen, **origin)
         return
     records = _hand_over(settings["socket"], Origin(process, os.getpid()))
     send_to(

@@ -32,6 +32,8 @@ from beethoven.runtime.unixsocket import close_quietly, connect, limit_wait, lis
 # A fork server that was let go needs to end its last processes (see `forkserver_state`).
 _FAREWELL: Final = 3.0
 _LAST_GRACE: Final = 1.0
+# So many processes are no burden, also if they have ended.
+_FEW: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ _servers: list[_Server] = []
 _children: list[Tracked] = []
 _folder_handle = -1
 _starts_under_way = 0
+_sweep_at = _FEW
 
 
 def connect_fork_server() -> tuple[str, socket.socket]:
@@ -161,7 +164,12 @@ def _count_starts(change: int) -> None:
 
 def track(child: Tracked) -> None:
     """Keep a process that this program started, and with it the tree."""
+    global _sweep_at  # noqa: PLW0603
     with _lock:
+        if len(_children) >= _sweep_at:
+            # Whoever starts many short lives must not keep what is left of each.
+            _children[:] = [each for each in _children if not each.has_ended()]
+            _sweep_at = 2 * len(_children) + _FEW
         _children.append(child)
 
 

@@ -20,14 +20,17 @@ from typing import Any, Final
 from beethoven import clock
 from beethoven.log import get_log
 from beethoven.runtime import birth, framing, kernel, launcher, names
+from beethoven.runtime.answers import Answers, Due
 from beethoven.runtime.bonds import Bond, await_death
 from beethoven.runtime.client import Client, finish_sending
-from beethoven.runtime.exit_signals import Down, Effect, Exit, effect_of
+from beethoven.runtime.exit_signals import Down, Effect, Exit, Sender, effect_of, effect_of_sent
 from beethoven.runtime.forkserver_state import ORPHAN_GRACE
 from beethoven.runtime.launcher import Child, ChildEvent, Exited
 from beethoven.runtime.poller import Poller
+from beethoven.runtime.process_info import ProcessInfo
 from beethoven.runtime.reason import KILLED, ExitReason, ReasonKind
 from beethoven.runtime.reference import Ref
+from beethoven.runtime.status import CrashReport
 from beethoven.runtime.timers import Timers
 from beethoven.runtime.unixsocket import close_quietly
 
@@ -54,8 +57,13 @@ class Process:
         parent: Who started it, if that is a process of the tree.
         trap_exit: Whether exit signals of others arrive as messages, and `terminate` runs when the
             parent says so.
+        lock: Held while bonds change, for processes whose mailbox another thread drives.
         queue: Messages that have been read and not been handled.
         continuation: What is to be handled before any message, as the arguments of a callback.
+        label: What its user says that it is, for people.
+        lineage: Itself, its parent, whose parent, and so on to the root of the tree.
+        is_supervised: Whether its parent tells the log how it ended.
+        crash_report: What it leaves behind for the log, if it ends abnormally.
     """
 
     def __init__(
@@ -71,6 +79,11 @@ class Process:
         self.parent = parent
         self.trap_exit = False
         self.continuation: tuple[Any, ...] | None = None
+        self.label: str | None = None
+        self.lineage: tuple[Ref, ...] = (ref,)
+        self.is_supervised = False
+        self.crash_report: CrashReport | None = None
+        self.lock = threading.RLock()
         self.queue: deque[Any] = deque()
         self.poller = Poller()
         self.timers = Timers()
@@ -78,6 +91,7 @@ class Process:
         self._control = control
         self._listener = listener
         self._clients: set[Client] = set()
+        self.answers = Answers(self.poller, self._take_answer)
         self._links: dict[str, Bond] = {}
         self._monitors: dict[int, Bond] = {}
         self._last_monitor = 0
@@ -149,8 +163,9 @@ class Process:
             if next_at is None:
                 self.poller.poll(None if wait else 0)
             else:
-                self.poller.poll(next_at - clock.monotonic() if wait else 0)
-                queue.extend(self.timers.due(clock.monotonic()))
+                # A new caller is ready once before its first message is.
+                was_ready = self.poller.poll(next_at - clock.monotonic() if wait else 0)
+                queue.extend(self.timers.due(clock.monotonic(), is_quiet=not was_ready))
             if not wait:
                 return queue.popleft() if queue else None
 
@@ -174,6 +189,10 @@ class Process:
             self.poller.unregister(self._listener)
             self._is_full = True
 
+    def client(self, serial: int) -> Client | None:
+        """Return a caller that is connected, or None."""
+        return next((each for each in self._clients if each.serial == serial), None)
+
     def lose_client(self, client: Client) -> None:
         """A caller has gone."""
         self._clients.discard(client)
@@ -189,24 +208,59 @@ class Process:
 
     def link(self, ref: Ref) -> None:
         """End with another process, and let it end with this one."""
-        bond = self._links.get(ref.identity)
-        if (bond is None or not bond.is_bound) and self._client_link(ref) is None:
-            hello = framing.pack(framing.LINK, 0, pickle.dumps(self.ref, 5))
-            self._links[ref.identity] = Bond(ref, hello, self.poller, self._on_link_end)
+        with self.lock:
+            bond = self._links.get(ref.identity)
+            if (bond is None or not bond.is_bound) and self._client_link(ref) is None:
+                hello = framing.pack(framing.LINK, 0, pickle.dumps(self.ref, 5))
+                self._links[ref.identity] = Bond(ref, hello, self.poller, self._on_link_end)
 
     def unlink(self, ref: Ref) -> None:
         """Undo a link, whichever side made it."""
-        bond = self._links.pop(ref.identity, None)
-        if bond is not None:
-            bond.say(framing.pack(framing.UNLINK, 0, b""))
-            bond.cut()
-        client = self._client_link(ref)
-        if client is not None:
-            client.link = None
-            client.send(framing.UNLINK, 0, b"")
-        child = self._children.pop(ref.identity, None)
-        if child is not None:
-            child.move_to(self.poller, lambda *_: None)
+        with self.lock:
+            bond = self._links.pop(ref.identity, None)
+            if bond is not None:
+                bond.say(framing.pack(framing.UNLINK, 0, b""))
+                bond.cut()
+            client = self._client_link(ref)
+            if client is not None:
+                client.link = None
+                client.send(framing.UNLINK, 0, b"")
+            child = self._children.pop(ref.identity, None)
+            if child is not None:
+                child.move_to(self.poller, lambda *_: None)
+
+    def take_exit(self, sender: Ref, reason: ExitReason) -> None:
+        """Heed an exit signal that somebody has sent on purpose."""
+        match effect_of_sent(reason, traps_exits=self.trap_exit, sender=self._relation(sender)):
+            case Effect.DELIVER:
+                self.queue.append(Exit(sender, reason))
+            case Effect.TERMINATE:
+                self.queue.append(ParentExit(reason, is_orphaned=False))
+            case Effect.DIE:
+                self.leave(reason)
+
+    def _relation(self, sender: Ref) -> Sender:
+        if sender.identity == self.ref.identity:
+            return Sender.ITSELF
+        parent = "" if self.parent is None else self.parent.identity
+        return Sender.PARENT if self._linked and sender.identity == parent else Sender.OTHER
+
+    def info(self) -> ProcessInfo:
+        """Return what anybody may know of this process."""
+        linked = [bond.ref for bond in self._links.values() if bond.is_bound]
+        linked += [client.link for client in self._clients if client.link is not None]
+        linked += [child.ref for child in self._children.values()]
+        if self._linked and self.parent is not None:
+            linked.append(self.parent)
+        return ProcessInfo(
+            ref=self.ref,
+            name=self.ref.name,
+            label=self.label,
+            parent=self.parent,
+            trap_exit=self.trap_exit,
+            links=tuple(linked),
+            monitors=tuple(bond.ref for bond in self._monitors.values()),
+        )
 
     def _client_link(self, ref: Ref) -> Client | None:
         for client in self._clients:
@@ -240,8 +294,9 @@ class Process:
 
     def adopt(self, child: Child) -> None:
         """Be linked to a child that this process has started."""
-        self._children[child.ref.identity] = child
-        child.move_to(self.poller, self._on_child)
+        with self.lock:
+            self._children[child.ref.identity] = child
+            child.move_to(self.poller, self._on_child)
 
     def _on_child(self, child: Child, event: ChildEvent) -> None:
         self._children.pop(child.ref.identity, None)
@@ -262,10 +317,15 @@ class Process:
         self._last_words.append((pid, message))
         self._deliver_deaths()
 
+    def _take_answer(self, answer: Due) -> None:
+        self.queue.append(answer)
+        if self._last_words:
+            self._deliver_deaths()
+
     def _deliver_deaths(self) -> None:
         talking = {client.pid for client in self._clients}
         for entry in list(self._last_words):
-            if entry[0] not in talking:
+            if entry[0] not in talking and not self.answers.is_due(entry[1].ref):
                 self._last_words.remove(entry)
                 self.queue.append(entry[1])
 
@@ -316,7 +376,8 @@ class Process:
         launcher.orphan_all()
         # A reply that was given before wins over the end, also if it is long.
         finish_sending(clients, _LAST_PATIENCE)
-        self.say(birth.EXITED, payload)
+        report = self.crash_report if self.is_supervised else None
+        self.say(birth.EXITED, pickle.dumps((reason, report), 5))
 
 
 def _is_down(message: Any, monitor: int) -> bool:
@@ -334,8 +395,3 @@ def farewell(process: Process, reason: ExitReason) -> None:
 
 def _steps(process: Process, reason: ExitReason) -> list[Callable[[], object]]:
     return [process.forget_name, lambda: process.tell_end(reason)]
-
-
-def bad_return(value: object, callback: str) -> ExitReason:
-    """Return the reason of a process whose callback returned what it must not."""
-    return ExitReason(ReasonKind.OTHER, f"bad return value of {callback}: {value!r}")

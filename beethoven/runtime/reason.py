@@ -9,6 +9,7 @@ import signal
 import traceback as traceback_module
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class ReasonKind(StrEnum):
@@ -25,14 +26,24 @@ class ReasonKind(StrEnum):
     EXIT_CODE = "exit_code"
     EXCEPTION = "exception"
     START_TIMEOUT = "start_timeout"
+    ALREADY_STARTED = "already_started"
     OUT_OF_MEMORY = "out_of_memory"
     NO_PROCESS = "noproc"
     OTHER = "other"
 
 
-def _plain(text: str) -> str:
-    """Return a text without the class that a user may have given it."""
-    return str.__str__(text)
+# What a process says last must find room where nobody may be reading, or it could not end.
+_LONGEST_DETAIL: Final = 8192
+_LONGEST_TRACEBACK: Final = 32_768
+
+
+def _plain(text: str, longest: int) -> str:
+    """Return a text without its middle if it is long, and without the class that it may have."""
+    text = str.__str__(text)
+    if len(text) <= longest:
+        return text
+    half = (longest - 16) // 2
+    return f"{text[:half]} … {text[-half:]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +54,7 @@ class ExitReason:
     Attributes:
         kind: What happened.
         detail: The particulars in words: the signal's name, the exit code, `ValueError: boom`,
-            the detail of a shutdown.
+            the detail of a shutdown. A very long one lacks its middle.
         traceback: The text of the traceback of an exception, else empty.
     """
 
@@ -54,8 +65,8 @@ class ExitReason:
     def __post_init__(self) -> None:
         # A reason travels to processes that must not run user code, not even to unpickle a text.
         object.__setattr__(self, "kind", ReasonKind(str(self.kind)))
-        object.__setattr__(self, "detail", _plain(self.detail))
-        object.__setattr__(self, "traceback", _plain(self.traceback))
+        object.__setattr__(self, "detail", _plain(self.detail, _LONGEST_DETAIL))
+        object.__setattr__(self, "traceback", _plain(self.traceback, _LONGEST_TRACEBACK))
 
     @property
     def is_abnormal(self) -> bool:
@@ -64,7 +75,7 @@ class ExitReason:
 
     def __str__(self) -> str:
         match self.kind:
-            case ReasonKind.EXCEPTION | ReasonKind.OTHER:
+            case ReasonKind.EXCEPTION | ReasonKind.OTHER | ReasonKind.ALREADY_STARTED:
                 return self.detail
             case ReasonKind.SIGNAL:
                 return f"signal {self.detail}"

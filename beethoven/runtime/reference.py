@@ -5,8 +5,10 @@ A reference names one incarnation. It can be sent to other processes of the tree
 has ended it refers to nobody, also if a successor has the same name.
 """
 
+import os
 import pickle
 import threading
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -71,7 +73,7 @@ class Ref:
         return connection.request(
             self,
             framing.CALL,
-            _pickled(request, "request", self),
+            pickled(request, "request", self),
             timeout,
         )
 
@@ -84,12 +86,12 @@ class Ref:
         Raises:
             Overloaded: The process did not take the message within 5 s.
         """
-        payload = _pickled(request, "request", self)
+        payload = pickled(request, "request", self)
         connection.post(self, framing.CAST, payload)
 
     def send(self, message: Any) -> None:
         """Send a plain message, which arrives in `handle_info`; else as `cast`."""
-        payload = _pickled(message, "message", self)
+        payload = pickled(message, "message", self)
         connection.post(self, framing.INFO, payload)
 
     def stop(self, reason: object = NORMAL, timeout: float | None = None) -> None:
@@ -120,6 +122,33 @@ class Ref:
             here.on_stopped(self.identity)
             if exited.reason != wanted:
                 raise
+
+    def exit(self, reason: object) -> None:
+        """
+        Send the process an exit signal (OTP: `exit/2`). Nothing happens if it is gone.
+
+        One that does not trap exits ends with the reason, without `terminate`, as soon as it waits
+        for messages; it ignores "normal". One that traps exits gets an `Exit` message, or ends
+        after `terminate` if the signal is from its parent. To oneself any reason is lethal, at
+        once, unless one traps exits.
+
+        Args:
+            reason: "kill" ends the process at once, whatever it does, with the reason `killed`;
+                else as for `stop`.
+
+        Raises:
+            Overloaded: As for `cast`.
+        """
+        if isinstance(reason, str) and reason == "kill":
+            deaths.kill(self.folder, self.identity, self.pid)
+            return
+        why = as_reason(reason)
+        inhabitant = here.process
+        if is_self(self.identity) and inhabitant is not None:
+            inhabitant.take_exit(self, why)
+            return
+        own = Ref("", here.folder, os.getpid()) if inhabitant is None else inhabitant.ref
+        connection.post(self, framing.EXIT_SIGNAL, pickle.dumps((own, why), 5))
 
     def wait(self, timeout: float | None = None) -> ExitReason | None:
         """
@@ -153,7 +182,8 @@ class Ref:
         return replace(self, name=name)
 
 
-def _pickled(value: Any, what: str, target: Ref) -> bytes:
+def pickled(value: Any, what: str, target: Ref) -> bytes:
+    """Return a value as it is sent; SpecError if it cannot be pickled, or is too long."""
     try:
         payload = pickle.dumps(value, 5)
     except Exception as error:
@@ -178,15 +208,35 @@ def check_timeout(timeout: object, subject: object) -> None:
         )
 
 
-def whereis(name: str) -> Ref | None:
-    """Return the process of this tree that holds a name, or None."""
+class ViaName(ABC):
+    """A name that is not in the tree's own table (OTP: via); see `via`."""
+
+    @abstractmethod
+    def whereis(self) -> Ref | None:
+        """Return the living process that holds the name, or None."""
+
+
+Name = str | ViaName
+
+
+def whereis(name: "Target") -> Ref | None:
+    """
+    Return the process of this tree that holds a name, or None; of a reference the reference.
+
+    Raises:
+        NoProcess: It is the name of a registry that does not run.
+    """
+    if isinstance(name, Ref):
+        return name
+    if isinstance(name, ViaName):
+        return name.whereis()
     if not here.folder:
         return None
     found = names.lookup(here.folder, names.check_name(name))
     return None if found is None else Ref(found[0], here.folder, found[1], name)
 
 
-Target = Ref | str
+Target = Ref | Name
 
 
 def resolve(target: Target) -> Ref:
@@ -194,11 +244,9 @@ def resolve(target: Target) -> Ref:
     Return the process meant by a reference or a name.
 
     Raises:
-        NoProcess: Nobody holds the name.
+        NoProcess: Nobody holds the name, or it is None, as `whereis` has returned it.
     """
-    if isinstance(target, Ref):
-        return target
-    found = whereis(target)
+    found = None if target is None else whereis(target)
     if found is None:
         raise NoProcess(target=repr(target))
     return found
@@ -236,7 +284,7 @@ def send_or_drop(target: Target, message: Any) -> bool:
 def _post_or_drop(target: Target, kind: int, value: Any) -> bool:
     try:
         found = resolve(target)
-        return connection.post(found, kind, _pickled(value, "message", found), _SHORTEST_WAIT)
+        return connection.post(found, kind, pickled(value, "message", found), _SHORTEST_WAIT)
     except (NoProcess, Overloaded):
         return False
 
@@ -251,10 +299,19 @@ def ask_to_stop(target: Target, reason: object = NORMAL) -> None:
 
 
 def send(target: Target, message: Any) -> None:
-    """Send a plain message by reference or name; nothing happens if nobody holds the name."""
+    """
+    Send a plain message by reference or name.
+
+    Nothing happens if nobody holds the name, as in OTP only if it is a plain one.
+
+    Raises:
+        NoProcess: Nobody holds the via name.
+    """
     try:
         found = resolve(target)
     except NoProcess:
+        if isinstance(target, ViaName):
+            raise
         return
     found.send(message)
 

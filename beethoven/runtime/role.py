@@ -9,14 +9,17 @@ import pickle
 from typing import Any, ClassVar
 
 from beethoven import clock
-from beethoven.errors import NodeError
+from beethoven.errors import NodeError, NoProcess, SpecError
 from beethoven.log import get_log
 from beethoven.runtime import start
-from beethoven.runtime.loop import Caller, Ignore, Loop, NoReply, Stop, Timeout
+from beethoven.runtime.caller import Caller, reply
+from beethoven.runtime.loop import Ignore, Loop, NoReply, Stop, Timeout
 from beethoven.runtime.process import Process
 from beethoven.runtime.reason import ExitReason, from_exception
-from beethoven.runtime.reference import Ref, Target, cast, resolve, whereis
+from beethoven.runtime.reference import Name, Ref, Target, cast, check_timeout, resolve
+from beethoven.runtime.requests import Request
 from beethoven.runtime.role_context import RoleContext, SnapshotRequest
+from beethoven.runtime.status import Status, bounded
 from beethoven.vocabulary import ChildType
 
 log = get_log("role")
@@ -66,7 +69,7 @@ class Role:
         cls,
         args: Any = None,
         *,
-        name: str | None = None,
+        name: Name | None = None,
         timeout: float | None = start.START_TIMEOUT,
     ) -> Ref:
         """
@@ -93,7 +96,7 @@ class Role:
         cls,
         args: Any = None,
         *,
-        name: str | None = None,
+        name: Name | None = None,
         timeout: float | None = start.START_TIMEOUT,
     ) -> Ref:
         """Start a process that outlives this one, up to the end of the tree; else `start_link`."""
@@ -106,11 +109,15 @@ class Role:
 
     def handle_call(self, request: Any, caller: Caller) -> Any:
         """Return the reply to a call, or `NoReply` if `self.reply` will answer it."""
-        raise NotImplementedError(f"{type(self).__qualname__} has no handle_call, got: {request!r}")
+        raise NotImplementedError(
+            f"{type(self).__qualname__} has no handle_call, got: {bounded(request)}"
+        )
 
     def handle_cast(self, request: Any) -> Any:
         """Handle a request that has no reply."""
-        raise NotImplementedError(f"{type(self).__qualname__} has no handle_cast, got: {request!r}")
+        raise NotImplementedError(
+            f"{type(self).__qualname__} has no handle_cast, got: {bounded(request)}"
+        )
 
     def handle_info(self, message: Any) -> Any:
         """Handle a plain message: from `send`, a timer, a monitor (`Down`) or a link (`Exit`)."""
@@ -138,6 +145,16 @@ class Role:
         Runs right after `init`. A state that is lost on its way, or older than a minute, is not
         handed over. Not asynchronous.
         """
+
+    def format_status(self, status: Status) -> Status:
+        """
+        Return what is to be shown of this server, in crash reports and by `debug.get_status`.
+
+        Write it to hide or to shorten: `return replace(status, state={**status.state, "key": "…"})`
+        with `dataclasses.replace`. If it fails, neither state nor message is shown. Not
+        asynchronous.
+        """
+        return status
 
     @classmethod
     def hands_over(cls) -> bool:
@@ -210,8 +227,26 @@ class Role:
         return self._process.parent
 
     def reply(self, caller: Caller, value: Any) -> None:
-        """Answer a call for which `handle_call` returned `NoReply`."""
-        caller.client.reply(caller.number, value)
+        """Answer a call for which `handle_call` returned `NoReply`; see `beethoven.reply`."""
+        reply(caller, value)
+
+    def send_request(self, target: Target, request: Any, label: Any = None) -> Request:
+        """
+        Send a request, and get the answer in `handle_info`, as an `Answer`.
+
+        Args:
+            target: Whom to ask.
+            request: Any value that can be pickled.
+            label: What the `Answer` is to carry; it does not leave this process.
+
+        Returns:
+            The request, which can be abandoned.
+
+        Raises:
+            SpecError: The request cannot be pickled.
+            NotOwner: This is not the thread of the callbacks.
+        """
+        return self._process.answers.request(target, request, label)
 
     def continue_with(self, argument: Any) -> None:
         """Have `handle_continue(argument)` run as soon as the present callback has returned."""
@@ -230,9 +265,42 @@ class Role:
         """
         return self._process.timers.set(clock.monotonic() + delay, Timeout(message))
 
+    def send_at(self, moment: float, message: Any) -> int:
+        """Have `handle_info(message)` run at a moment of `time.monotonic`; else as `send_after`."""
+        return self._process.timers.set(moment, Timeout(message))
+
+    def read_timer(self, timer: int) -> float | None:
+        """Return in how many seconds a timer's message is to come, or None if it is not."""
+        at = self._process.timers.at(timer)
+        return None if at is None else max(0.0, at - clock.monotonic())
+
     def cancel_timer(self, timer: int) -> bool:
         """Stop a timer. Return whether its message was still to come."""
         return self._process.timers.cancel(timer)
+
+    def idle_timeout(self, seconds: float | None, message: Any = "timeout") -> None:
+        """
+        Have `handle_info(message)` run if nothing else does for a while.
+
+        It holds for once: the next callback ends it, whichever that is.
+
+        Args:
+            seconds: How long to wait for a message. With 0 the messages that have come already
+                are handled, if there are any. None: for ever.
+            message: Any value; it does not leave this process.
+        """
+        check_timeout(seconds, f"{type(self).__qualname__}.idle_timeout")
+        timers = self._process.timers
+        timers.break_silence()
+        if seconds is not None:
+            timers.set_silence(clock.monotonic() + seconds, Timeout(message))
+
+    def set_label(self, label: str | None) -> None:
+        """Say what this process is, for people: in `process_info` and in reports of its crash."""
+        if not (label is None or isinstance(label, str)):
+            subject, rule = type(self).__qualname__, "a text or None"
+            raise SpecError(subject=subject, field="label", expected=rule, got=label)
+        self._process.label = label if label is None else str.__str__(label)
 
     def link(self, target: Target) -> None:
         """End with another process, and let it end with this one. At most one link for a pair."""
@@ -249,9 +317,11 @@ class Role:
         Returns:
             The monitor's number, which the `Down` carries.
         """
-        if isinstance(target, str):
-            target = whereis(target) or Ref("0-none", self.ref.folder, 0, target)
-        return self._process.monitor(target)
+        try:
+            ref = resolve(target)
+        except NoProcess:
+            ref = Ref("0-none", self.ref.folder, 0, str(target))
+        return self._process.monitor(ref)
 
     def demonitor(self, monitor: int) -> None:
         """Undo a monitor; a `Down` that has come already is taken back."""

@@ -18,7 +18,7 @@ from beethoven.runtime.names import check_name
 from beethoven.runtime.poller import Poller, Unwatched
 from beethoven.runtime.process import Process
 from beethoven.runtime.reason import ReasonKind
-from beethoven.runtime.reference import Ref, check_timeout
+from beethoven.runtime.reference import Name, Ref, ViaName, check_timeout
 
 START_TIMEOUT: Final = 30.0
 METHODS: Final = ("forkserver", "spawn")
@@ -48,22 +48,25 @@ def begin(
     behaviour: type,
     args: Any,
     *,
-    name: str | None,
+    name: Name | None,
     linked: bool,
     environment: Mapping[str, str] | None = None,
     working_directory: str | None = None,
     label: str = "",
+    supervised: bool = False,
 ) -> Birth:
     """Return the birth of a child of this process."""
     return Birth(
         behaviour,
         args,
-        None if name is None else check_name(name),
+        name if name is None or isinstance(name, ViaName) else check_name(name),
         current.process.ref if current.process is not None else None,
         linked,
         environment or {},
         working_directory,
         label,
+        current.process.lineage if current.process is not None else (),
+        supervised,
     )
 
 
@@ -71,13 +74,37 @@ def start(
     behaviour: type,
     args: Any,
     *,
-    name: str | None = None,
+    name: Name | None = None,
     linked: bool = True,
     timeout: float | None = START_TIMEOUT,
     method: str = "forkserver",
 ) -> Ref:
+    """Start a process and return when its `init` has returned; see `launch`."""
+    child = launch(behaviour, args, name=name, linked=linked, timeout=timeout, method=method)
+    return child.ref
+
+
+def launch(
+    behaviour: type,
+    args: Any,
+    *,
+    name: Name | None = None,
+    linked: bool = True,
+    timeout: float | None = START_TIMEOUT,
+    method: str = "forkserver",
+    title: str = "",
+) -> Child:
     """
     Start a process and return when its `init` has returned.
+
+    Args:
+        behaviour: What is to live in it.
+        args: Handed to it.
+        name: The name to register, if any.
+        linked: Whether it ends with this process.
+        timeout: Seconds that `init` may take; None is no limit.
+        method: How the process begins, one of `METHODS`.
+        title: What to call it if it has no name; empty for the name of the class.
 
     Raises:
         StartTimeout, AlreadyStarted, StartIgnored, StartFailed: See `errors`.
@@ -87,14 +114,14 @@ def start(
     if method not in METHODS:
         rule = "'forkserver' or 'spawn'"
         raise SpecError(subject="process", field="start_method", expected=rule, got=method)
-    label = f"{behaviour.__qualname__}" + (f" {name!r}" if name else "")
+    label = (title or behaviour.__qualname__) + (f" {name!r}" if name else "")
     check_timeout(timeout, label)
-    born = begin(behaviour, args, name=name, linked=linked)
+    born = begin(behaviour, args, name=name, linked=linked, label=title)
     with owner.starting():
         return _start(born, label, timeout, method)
 
 
-def _start(born: Birth, label: str, timeout: float | None, method: str) -> Ref:
+def _start(born: Birth, label: str, timeout: float | None, method: str) -> Child:
     poller = Poller()
     events: list[ChildEvent] = []
     child = Child(born, method=method, poller=poller, notify=lambda _, event: events.append(event))
@@ -109,7 +136,7 @@ def _start(born: Birth, label: str, timeout: float | None, method: str) -> Ref:
         raise
     finally:
         poller.close()
-    return child.ref
+    return child
 
 
 def _wait(poller: Poller, events: list[ChildEvent], timeout: float | None) -> bool:

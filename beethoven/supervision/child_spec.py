@@ -5,9 +5,10 @@ Decides nothing at run time. The rules are those of otp.md §1.1, §1.2 and §1.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
+from beethoven.runtime.reference import Name
 from beethoven.supervision.backoff import Backoff
 from beethoven.supervision.checks import check_count, check_number, check_word, refuse
 from beethoven.vocabulary import (
@@ -39,7 +40,7 @@ class ChildSpec:
             care).
         role: The class to run: a `Role`, `Supervisor` or `DynamicSupervisor`.
         args: Handed to the role's `init` as one value, again at every restart.
-        name: Name to register the process under, or None.
+        name: Name to register the process under, a text or a `Via`, or None.
         restart: When the child is restarted: "permanent" always, "transient" after an abnormal
             exit, "temporary" never.
         shutdown: How it is stopped: seconds >= 0 between the exit signal and the kill;
@@ -63,7 +64,7 @@ class ChildSpec:
     id: str
     role: RoleClass
     args: Any = None
-    name: str | None = field(default=None, kw_only=True)
+    name: Name | None = field(default=None, kw_only=True)
     restart: Restart | str = field(default=Restart.PERMANENT, kw_only=True)
     shutdown: float | str | None = field(default=None, kw_only=True)
     type: ChildType | str | None = field(default=None, kw_only=True)
@@ -105,6 +106,11 @@ class ChildSpec:
     def is_supervisor(self) -> bool:
         """Whether the child is counted and listed as a supervisor."""
         return self.type == ChildType.SUPERVISOR
+
+    def without_args(self) -> "ChildSpec":
+        """Return what is remembered of a child that is never started again."""
+        forget = getattr(self.role, "without_args", None)
+        return replace(self, args=None if forget is None else forget(self.args))
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +248,8 @@ def _check_identity(subject: str, spec: ChildSpec) -> None:
         refuse(subject, "role", "a class", got=spec.role)
     if not (hasattr(spec.role, "live") or hasattr(spec.role, "resolve")):
         refuse(subject, "role", "a Role, Supervisor or DynamicSupervisor", got=spec.role)
-    if spec.name is not None and not (isinstance(spec.name, str) and spec.name):
-        refuse(subject, "name", "a non-empty string or None", got=spec.name)
+    if spec.name is not None and not (isinstance(spec.name, Name) and spec.name):
+        refuse(subject, "name", "a non-empty string, a Via or None", got=spec.name)
     if not isinstance(spec.significant, bool):
         refuse(subject, "significant", "True or False", got=spec.significant)
     if not isinstance(spec.options, Mapping):

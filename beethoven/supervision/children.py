@@ -36,7 +36,7 @@ from beethoven.supervision.events import (
     WhichChildrenRequested,
 )
 from beethoven.supervision.intensity import RestartIntensity
-from beethoven.supervision.restart import FailureRecord, is_expected_answer
+from beethoven.supervision.restart import Action, FailureRecord, is_expected_answer
 from beethoven.vocabulary import BRUTAL_KILL, INFINITY, Restart
 
 _ALIVE = {ChildStatus.RUNNING, ChildStatus.STOPPING}
@@ -79,6 +79,11 @@ class Child:
     waiters: list[Request] = field(default_factory=list)
 
     @property
+    def is_active(self) -> bool:
+        """Whether it runs, or is to run again."""
+        return self.status is not ChildStatus.STOPPED
+
+    @property
     def is_in_transition(self) -> bool:
         """Whether its process is starting or stopping."""
         return self.attempt is not None and self.status is not ChildStatus.RUNNING
@@ -101,9 +106,15 @@ class Child:
 
 
 class Children:
-    """The children in start order, and the effects that wait to be performed."""
+    """
+    The children in start order, and the effects that wait to be performed.
 
-    def __init__(self) -> None:
+    Args:
+        keeps_ended: Whether temporary children may be started again, by hand.
+    """
+
+    def __init__(self, *, keeps_ended: bool = False) -> None:
+        self._keeps_ended = keeps_ended
         self.now = 0.0
         self._effects: list[Effect] = []
         self._all: dict[Child, None] = {}
@@ -226,6 +237,8 @@ class Children:
         self._by_attempt[child.attempt] = child
         self._turn(child, status)
         self.emit(StartChild(child.attempt, child.spec))
+        if child.spec.is_temporary and not self._keeps_ended:
+            child.spec = child.spec.without_args()
         if not isinstance(child.spec.start_timeout, str):
             self._set_timer(child, "start", self.now + child.spec.start_timeout)
 
@@ -316,12 +329,20 @@ class Children:
         if not is_expected_answer(child.spec, reason):
             self.report("shutdown_error", "error", child, attempt=child.attempt, reason=reason)
 
-    def report_terminated(self, child: Child, reason: ExitReason) -> None:
-        """Report the end of a child that ran, where OTP does (otp.md §1.3)."""
+    def report_terminated(self, child: Child, reason: ExitReason, action: Action) -> None:
+        """Report the end of a child that ran, where OTP does (otp.md §1.3), and what follows."""
         if reason.is_abnormal or child.spec.restart == Restart.PERMANENT:
             level = "warning" if reason.is_abnormal else "info"
-            fields = {"attempt": child.last_attempt, "restart": child.spec.restart}
-            self.report("child_terminated", level, child, reason=reason, **fields)
+            fields = {"restart": child.spec.restart, "restarts": child.restarts, "action": action}
+            attempt = child.last_attempt
+            self.report("child_terminated", level, child, reason=reason, attempt=attempt, **fields)
+
+    def acted_on(self, child: Child, action: Action) -> None:
+        """Report the end of a child that had ended, now that something is done about it."""
+        if child.exit_pending and child.last_exit is not None:
+            action = Action.FORGOTTEN if child.spec.is_temporary else action
+            self.report_terminated(child, child.last_exit, action)
+        child.exit_pending = False
 
     def report_intensity(self, child: Child, intensity: RestartIntensity) -> None:
         """Report that the supervisor gives up because of that child."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from beethoven.runtime import start
 from beethoven.runtime.process import Process
 from beethoven.runtime.reason import ExitReason
-from beethoven.runtime.reference import Ref
+from beethoven.runtime.reference import Name, Ref
 from beethoven.supervision.backoff import Backoff
 from beethoven.supervision.child_spec import ChildSpec, DynamicFlags
 from beethoven.supervision.dynamic_supervisor_state import DynamicSupervisorState
@@ -45,7 +45,7 @@ class DynamicSupervisor:
         max_seconds: float = 5.0,
         backoff: Backoff | None = None,
         keep_ended: bool = False,
-        name: str | None = None,
+        name: Name | None = None,
     ) -> DynamicSupervisorRef:
         """
         Start a supervisor without children.

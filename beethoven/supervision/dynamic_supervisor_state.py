@@ -44,6 +44,7 @@ from beethoven.supervision.events import (
     WhichChildrenRequested,
 )
 from beethoven.supervision.restart import (
+    Action,
     GiveUp,
     RestartBudget,
     RestartNow,
@@ -65,7 +66,7 @@ class DynamicSupervisorState:
     def __init__(self, name: str, flags: DynamicFlags) -> None:
         self.name = name
         self.flags = flags
-        self._children = Children()
+        self._children = Children(keeps_ended=flags.keep_ended)
         self._budget = RestartBudget.of(flags)
         self._exit_reason: ExitReason | None = None
         self._has_ended = False
@@ -229,10 +230,11 @@ class DynamicSupervisorState:
     def _died(self, child: Child, reason: ExitReason) -> None:
         again = should_restart(child.spec.restart, reason)
         self._children.gone(child, ChildStatus.RESTARTING if again else ChildStatus.STOPPED, reason)
-        self._children.report_terminated(child, reason)
         if again:
-            self._restart(child)
+            self._restart(child, reason)
         else:
+            action = Action.STOPPED if self.flags.keep_ended else Action.FORGOTTEN
+            self._children.report_terminated(child, reason, action)
             self._end_for_good(child)
 
     def _end_for_good(self, child: Child, *, is_kept: bool = True) -> None:
@@ -240,9 +242,12 @@ class DynamicSupervisorState:
         if not (is_kept and self.flags.keep_ended):
             self._children.remove(child)
 
-    def _restart(self, child: Child) -> None:
+    def _restart(self, child: Child, death: ExitReason | None = None) -> None:
         budget = self._budget
-        match budget.spend(child.record, now=self._children.now, uptime=child.uptime):
+        verdict = budget.spend(child.record, now=self._children.now, uptime=child.uptime)
+        if death is not None:
+            self._children.report_terminated(child, death, verdict.action)
+        match verdict:
             case RestartNow():
                 self._children.start(child, ChildStatus.RESTARTING, automatic=True)
             case RetryAt(at):

@@ -1,9 +1,12 @@
 """What supervisors tell callers about their children."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from beethoven.runtime.reason import ExitReason
 from beethoven.runtime.reference import Ref
+from beethoven.runtime.status import Status
 from beethoven.supervision.events import ChildInfo
 
 
@@ -45,3 +48,42 @@ class ChildEntry:
             info.last_exit,
             since,
         )
+
+    def __str__(self) -> str:
+        return self.status if self.ref is None else f"{self.status} (pid {self.ref.pid})"
+
+
+class SupervisorHost:
+    """
+    A supervisor, as far as system requests know it: its state is its children.
+
+    Args:
+        role: What kind of supervisor it is.
+        children: Returns its children, most recently started first.
+    """
+
+    is_replaceable = False
+
+    def __init__(self, role: str, children: Callable[[], Sequence[ChildEntry]]) -> None:
+        self.role = role
+        self._children = children
+
+    def state(self) -> dict[str, Any]:
+        return {"children": list(self._children())}
+
+    def replace(self, state: dict[str, Any]) -> None:
+        """Never asked for."""
+
+    def format_status(self, status: Status) -> Status:
+        """Show what each child is doing, in start order."""
+        children = reversed(status.state["children"])
+        return replace(status, state={child.id: _Words(child) for child in children})
+
+
+class _Words(str):
+    """A text that is shown without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)

@@ -4,14 +4,16 @@ Whether a child that ended is started again, when, and what its end means for it
 Does not start anything: `supervisor_state` and `dynamic_supervisor_state` do as it says.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from enum import StrEnum
+from typing import ClassVar, TypeAlias
 
 from beethoven.runtime.reason import ExitReason, ReasonKind
 from beethoven.supervision.backoff import Backoff
 from beethoven.supervision.child_spec import ChildSpec, DynamicFlags, SupervisorFlags
 from beethoven.supervision.intensity import RestartIntensity
-from beethoven.vocabulary import BRUTAL_KILL, Restart
+from beethoven.vocabulary import BRUTAL_KILL, AutoShutdown, Restart
 
 
 def should_restart(restart: Restart | str, reason: ExitReason) -> bool:
@@ -24,6 +26,27 @@ def should_restart(restart: Restart | str, reason: ExitReason) -> bool:
     if restart == Restart.TRANSIENT:
         return reason.is_abnormal
     return restart == Restart.PERMANENT
+
+
+def ends_supervisor(
+    child: ChildSpec, auto_shutdown: AutoShutdown | str, others: Iterable[ChildSpec]
+) -> bool:
+    """
+    Return whether the supervisor of a child that has ended by itself ends, too.
+
+    Args:
+        child: It is not started again.
+        auto_shutdown: The supervisor's.
+        others: The other children that are active.
+
+    Source:
+        otp.md §1.9.
+    """
+    if not child.significant:
+        return False
+    if auto_shutdown == AutoShutdown.ANY_SIGNIFICANT:
+        return True
+    return not any(other.significant for other in others)
 
 
 def is_expected_answer(spec: ChildSpec, reason: ExitReason) -> bool:
@@ -40,9 +63,21 @@ def is_expected_answer(spec: ChildSpec, reason: ExitReason) -> bool:
     return not reason.is_abnormal and spec.restart != Restart.PERMANENT
 
 
+class Action(StrEnum):
+    """What a supervisor did about the end of a child, in the words of its report."""
+
+    RESTARTED = "restarted"
+    RETRIED_LATER = "retried later"
+    ESCALATED = "escalated"
+    STOPPED = "stopped"
+    FORGOTTEN = "forgotten"
+
+
 @dataclass(frozen=True, slots=True)
 class RestartNow:
     """Start the child again at once."""
+
+    action: ClassVar = Action.RESTARTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +85,14 @@ class RetryAt:
     """The child has failed for now: start it again at that monotonic time, in seconds."""
 
     at: float
+    action: ClassVar = Action.RETRIED_LATER
 
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
     """The restart intensity is exceeded: the supervisor ends."""
+
+    action: ClassVar = Action.ESCALATED
 
 
 Verdict: TypeAlias = RestartNow | RetryAt | GiveUp

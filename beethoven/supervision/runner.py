@@ -15,13 +15,16 @@ from beethoven.log import get_log
 from beethoven.runtime import birth, framing, launcher, start
 from beethoven.runtime.birth import StartFailure
 from beethoven.runtime.client import Client
-from beethoven.runtime.launcher import Child, ChildEvent
+from beethoven.runtime.exit_signals import Exit
+from beethoven.runtime.launcher import Child, ChildEvent, Exited
 from beethoven.runtime.process import ParentExit, Process
-from beethoven.runtime.reason import ExitReason, from_exception
+from beethoven.runtime.reason import ExitReason, ReasonKind, from_exception
 from beethoven.runtime.reference import Ref
+from beethoven.runtime.system import System
 from beethoven.supervision import events
 from beethoven.supervision.child_spec import ChildSpec
-from beethoven.supervision.listing import ChildEntry
+from beethoven.supervision.listing import ChildEntry, SupervisorHost
+from beethoven.supervision.obituaries import Obituaries
 from beethoven.supervision.sealing import label_of, start_method_of
 
 log = get_log("supervisor")
@@ -36,8 +39,16 @@ class State(Protocol):
     def handle(self, event: events.Event, *, now: float) -> list[events.Effect]: ...
 
 
+class Requester(Protocol):
+    """Who is told what came of a request."""
+
+    def reply(self, value: Any) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
-class _Caller:
+class Asker:
+    """Who has asked, over a connection."""
+
     client: Client
     number: int
     expects_reply: bool
@@ -74,6 +85,8 @@ _REQUESTS: Final[Mapping[str, type[events.Query | events.Management]]] = {
 }
 
 
+_FRAMES: Final = {framing.CALL: "call", framing.CAST: "cast", framing.STOP: "stop"}
+
 # What may make a child run, or exist no more.
 _ANSWERS_WAITING: Final = (
     events.ChildStarted,
@@ -101,9 +114,12 @@ class Runner:
         self._log = log.bind(supervisor=name)
         self._children: dict[int, Child] = {}
         self._attempts: OrderedDict[str, int] = OrderedDict()
-        self._last_gone: tuple[int, Child | None] = (0, None)
+        self._obituaries = Obituaries(process)
+        role = type(state).__name__.removesuffix("State")
+        self._system = System(process, SupervisorHost(role, self._entries))
         self._timers: dict[events.TimerKey, int] = {}
-        self._waiting: list[tuple[_Caller, object]] = []
+        self._waiting: list[tuple[Asker, object]] = []
+        self._cause = b""
         self._is_started = False
         self._reports = True
         self._exit: ExitReason | None = None
@@ -114,7 +130,9 @@ class Runner:
         """Supervise until the end."""
         self._handle(events.Begun())
         while self._exit is None:
-            self._take(self._process.receive())
+            message = self._process.receive()
+            if not self._system.takes(message):
+                self._take(message)
         if not self._is_started:
             failure = StartFailure(self._exit)
             self._process.say(birth.FAILED, pickle.dumps(failure, 5))
@@ -124,6 +142,8 @@ class Runner:
         if type(message) is tuple:
             self._take_frame(*message)
             return
+        if self._system.is_tapped:
+            self._system.note("info", message)
         match message:
             case ParentExit(reason, is_orphaned):
                 self._handle(events.ShutdownRequested(reason))
@@ -136,6 +156,9 @@ class Runner:
             case _TimerNews(key):
                 self._timers.pop(key, None)
                 self._handle(events.TimerFired(key))
+            case Exit():
+                # A registry that had its name has ended; exit signals of others end no supervisor.
+                return
             case _:
                 self._log.warning("unexpected_message", message=repr(message))
 
@@ -147,14 +170,16 @@ class Runner:
         except Exception as error:
             client.refuse(number, f"{type(error).__name__}: {error}")
             return
+        if self._system.is_tapped:
+            self._system.note(_FRAMES.get(kind, "info"), value, client.pid)
         if kind == framing.STOP:
             self._handle(events.ShutdownRequested(value))
         elif kind == framing.INFO:
             self._log.warning("unexpected_message", message=repr(value))
         else:
-            self._take_request(_Caller(client, number, expects_reply=kind == framing.CALL), value)
+            self._take_request(Asker(client, number, expects_reply=kind == framing.CALL), value)
 
-    def _take_request(self, caller: _Caller, value: Any) -> None:
+    def _take_request(self, caller: Asker, value: Any) -> None:
         match value:
             case ("wait_child", child_id):
                 # Those who no longer wait have closed their connection.
@@ -171,16 +196,26 @@ class Runner:
 
     def _take_child_event(self, attempt: int, event: ChildEvent) -> None:
         if not isinstance(event, launcher.Started):
-            self._last_gone = (attempt, self._children.pop(attempt, None))
+            self._bury(attempt, event)
         match event:
             case launcher.Started():
                 self._handle(events.ChildStarted(attempt))
             case launcher.Ignored():
                 self._handle(events.ChildIgnored(attempt))
-            case launcher.Failed(reason):
+            case launcher.Failed(reason, error):
+                self._cause = error if reason.kind is ReasonKind.ALREADY_STARTED else b""
                 self._handle(events.ChildStartFailed(attempt, reason))
+                self._cause = b""
             case launcher.Exited(reason):
                 self._handle(events.ChildExited(attempt, reason))
+
+    def _bury(self, attempt: int, event: launcher.Ignored | launcher.Failed | Exited) -> None:
+        """Forget a process that is gone, but for what the log is to be told of it."""
+        child = self._children.pop(attempt, None)
+        if child is not None and not isinstance(event, launcher.Ignored):
+            report = event.report if isinstance(event, Exited) else None
+            running = len(self._children)
+            self._obituaries.keep(attempt, child, event.reason, report, running=running)
 
     def _handle(self, event: events.Event) -> None:
         for effect in self._state.handle(event, now=clock.monotonic()):
@@ -205,6 +240,8 @@ class Runner:
             case events.Reply(request, value):
                 self._reply(request, ("ok", self._shown(value)))
             case events.ReplyError(request, error):
+                if isinstance(error, errors.ChildStartFailed):
+                    error.cause = self._cause
                 self._reply(request, ("error", error))
             case events.ReportStarted():
                 self._is_started = True
@@ -219,17 +256,11 @@ class Runner:
                 assert_never(effect)
 
     def _for_people(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the fields of a report with the pid, and with the traceback of a crash."""
-        shown = dict(fields)
-        attempt, reason = shown.get("attempt"), shown.get("reason")
-        child = self._children.get(attempt) if attempt is not None else None
-        if child is None and attempt == self._last_gone[0]:
-            child = self._last_gone[1]
+        """Return the fields of a report with what is known of the child's process."""
+        child = self._children.get(fields.get("attempt", 0))
         if child is not None:
-            shown["child_pid"] = child.ref.pid
-        if isinstance(reason, ExitReason) and reason.traceback:
-            shown["traceback"] = reason.traceback
-        return shown
+            return {**fields, "child_pid": child.ref.pid}
+        return self._obituaries.completed(fields)
 
     def _start_child(self, attempt: int, spec: ChildSpec) -> None:
         def notify(_: Child, event: ChildEvent) -> None:
@@ -242,6 +273,7 @@ class Runner:
                 name=spec.name,
                 linked=True,
                 label=label_of(spec),
+                supervised=True,
                 **spec.options,
             )
             method, poller = start_method_of(spec), self._process.poller
@@ -267,8 +299,12 @@ class Runner:
             case events.Ignored():
                 return None
             case tuple():
-                return [self._entry(info) for info in value]
+                return self._entries(value)
         return value
+
+    def _entries(self, children: tuple[events.ChildInfo, ...] | None = None) -> list[ChildEntry]:
+        children = self._children_now() if children is None else children
+        return [self._entry(info) for info in children]
 
     def _entry(self, info: events.ChildInfo) -> ChildEntry:
         since = clock.wall() - (clock.monotonic() - info.changed_at)
@@ -277,7 +313,7 @@ class Runner:
     def _answer_waiting(self) -> None:
         """Answer those who wait for a child that runs now, or that does not exist."""
         children = {info.id: info for info in self._children_now()}
-        still: list[tuple[_Caller, object]] = []
+        still: list[tuple[Asker, object]] = []
         for caller, child_id in self._waiting:
             child = children.get(child_id) if isinstance(child_id, str) else None
             if child is None:
@@ -305,5 +341,5 @@ class Runner:
         raise AssertionError("a listing is always answered at once")
 
     def _reply(self, request: Hashable, value: Any) -> None:
-        assert isinstance(request, _Caller)
-        request.reply(value)
+        requester: Requester = request  # type: ignore[assignment]
+        requester.reply(value)

@@ -21,23 +21,29 @@ class Sealed:
     A role and its args, closed.
 
     Attributes:
-        label: The name of the class.
+        label: What to call a process that has no name: the class, or what runs in it.
         start_method: How the role wants to be started.
-        contents: The class and the args, pickled.
+        role: The class, pickled.
+        args: The args, pickled; empty where they have been forgotten.
     """
 
     label: str
     start_method: str
-    contents: bytes
+    role: bytes
+    args: bytes
 
     def open(self) -> tuple[type, Any]:
         """Return the class and the args. Imports the role's module."""
-        role, args = pickle.loads(self.contents)
-        return role, args
+        return pickle.loads(self.role), pickle.loads(self.args) if self.args else None
 
 
 class SealedRole:
     """Stands for the role that is sealed in its args."""
+
+    @classmethod
+    def without_args(cls, sealed: Sealed) -> Sealed:
+        """Return what is left of it when the args of the role are forgotten."""
+        return replace(sealed, args=b"")
 
     @classmethod
     def resolve(cls, sealed: Sealed) -> tuple[type, Any]:
@@ -59,11 +65,11 @@ def seal(spec: ChildSpec) -> ChildSpec:
     subject = f"child {spec.id!r}"
     birth.check_importable(spec.role, subject)
     try:
-        contents = pickle.dumps((spec.role, spec.args), 5)
+        role, args = pickle.dumps(spec.role, 5), pickle.dumps(spec.args, 5)
     except Exception as error:
         rule = f"a value that can be pickled ({type(error).__name__}: {error})"
         refuse(subject, "args", rule, got=spec.args)
-    sealed = Sealed(spec.role.__qualname__, start_method_of(spec), contents)
+    sealed = Sealed(label_of(spec), start_method_of(spec), role, args)
     return replace(spec, role=SealedRole, args=sealed)
 
 
@@ -77,7 +83,11 @@ def unseal(spec: ChildSpec) -> ChildSpec:
 
 def label_of(spec: ChildSpec) -> str:
     """Return what to call a process that has no name."""
-    return spec.args.label if spec.role is SealedRole else spec.role.__qualname__
+    if spec.role is SealedRole:
+        return str(spec.args.label)
+    # What runs whatever its args are is called after those.
+    title_of = getattr(spec.role, "title_of", None)
+    return spec.role.__qualname__ if title_of is None else str(title_of(spec.args))
 
 
 def start_method_of(spec: ChildSpec) -> str:

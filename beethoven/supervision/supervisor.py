@@ -4,15 +4,23 @@
 Semantics are those of OTP's `supervisor`; docs/supervision.md lists the few deviations.
 """
 
+import pickle
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from beethoven.errors import BeethovenError, CallError
+from beethoven.errors import (
+    AlreadyStarted,
+    BeethovenError,
+    CallError,
+    ChildNotFound,
+    ChildStartFailed,
+    SupervisionError,
+)
 from beethoven.runtime import owner, start
 from beethoven.runtime.process import Process
 from beethoven.runtime.reason import SHUTDOWN, ExitReason
-from beethoven.runtime.reference import Ref
+from beethoven.runtime.reference import Name, Ref
 from beethoven.supervision.backoff import Backoff
 from beethoven.supervision.child_spec import ChildSpec, SupervisorFlags, validate_tree
 from beethoven.supervision.events import ChildCounts
@@ -58,13 +66,30 @@ class SupervisorRef:
         outcome, value = self.ref.call(request, timeout)
         if outcome == "error":
             assert isinstance(value, BeethovenError)
-            raise value
+            raise _unwrapped(value)
         return value
 
     def which_children(self) -> list[ChildEntry]:
         """Return the children, most recently started first."""
         children: list[ChildEntry] = self._ask("which_children")
         return children
+
+    def which_child(self, child: str | Ref) -> ChildEntry:
+        """
+        Return one child, by its id or by its present process.
+
+        Raises:
+            ChildNotFound: There is no such child.
+            SupervisionError: A dynamic supervisor has several children of that id.
+        """
+        match [each for each in self.which_children() if _is_meant(each, child)]:
+            case [entry]:
+                return entry
+            case []:
+                raise ChildNotFound(child=repr(child))
+            case several:
+                text = f"expected one child of id {child!r}, got: {len(several)}"
+                raise SupervisionError(text)
 
     def count_children(self) -> ChildCounts:
         """Return how many children there are."""
@@ -91,7 +116,8 @@ class SupervisorRef:
 
         Raises:
             ChildRunning, ChildRestarting, ChildAlreadyPresent: The id is taken.
-            ChildStartFailed: It did not start; it is not kept.
+            AlreadyStarted: A living process holds its name, or one that its `init` was to start.
+            ChildStartFailed: It did not start; like one whose name is taken it is not kept.
             SpecError: The specification does not fit this supervisor.
         """
         ref: Ref | None = self._ask("start_child", _sealed(spec))
@@ -111,7 +137,8 @@ class SupervisorRef:
         Start a child that was stopped or has ended.
 
         Raises:
-            ChildNotFound, ChildRunning, ChildRestarting, ChildStartFailed: See `errors`.
+            ChildNotFound, ChildRunning, ChildRestarting: See `errors`.
+            AlreadyStarted, ChildStartFailed: As `start_child`, but the specification is kept.
         """
         ref: Ref | None = self._ask("restart_child", child_id)
         return ref
@@ -145,6 +172,21 @@ class SupervisorRef:
         return self.ref.wait(timeout)
 
 
+def _unwrapped(error: BeethovenError) -> BeethovenError:
+    """Return what is behind a start that failed because a name was taken."""
+    if isinstance(error, ChildStartFailed) and error.cause:
+        cause = pickle.loads(error.cause)
+        assert isinstance(cause, AlreadyStarted)
+        return cause
+    return error
+
+
+def _is_meant(entry: ChildEntry, child: str | Ref) -> bool:
+    if isinstance(child, Ref):
+        return entry.ref is not None and entry.ref.identity == child.identity
+    return entry.id == child
+
+
 def _sealed(spec: object) -> object:
     # What is no specification is refused by the supervisor, in its own words.
     return seal(spec) if isinstance(spec, ChildSpec) else spec
@@ -165,7 +207,7 @@ class Supervisor:
         max_seconds: float = 5.0,
         auto_shutdown: AutoShutdown | str = AutoShutdown.NEVER,
         backoff: Backoff | None = None,
-        name: str | None = None,
+        name: Name | None = None,
         timeout: float | None = None,
     ) -> SupervisorRef:
         """

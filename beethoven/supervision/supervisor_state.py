@@ -60,8 +60,16 @@ from beethoven.supervision.events import (
     WhichChildrenRequested,
 )
 from beethoven.supervision.plan import Plan, Purpose, affected_by
-from beethoven.supervision.restart import GiveUp, RestartBudget, RestartNow, RetryAt, should_restart
-from beethoven.vocabulary import AutoShutdown, Strategy
+from beethoven.supervision.restart import (
+    Action,
+    GiveUp,
+    RestartBudget,
+    RestartNow,
+    RetryAt,
+    ends_supervisor,
+    should_restart,
+)
+from beethoven.vocabulary import Strategy
 
 
 class SupervisorState:
@@ -259,31 +267,23 @@ class SupervisorState:
         child, reason = death.child, death.reason
         if not child.exit_pending or child.last_attempt != death.attempt:
             return
-        child.exit_pending = False
-        self._children.report_terminated(child, reason)
         if should_restart(child.spec.restart, reason):
             self._restart(child, None)
             return
+        self._children.acted_on(child, Action.STOPPED)
         if child.spec.is_temporary:
             self._children.remove(child)
-        if self._ends_supervisor(child):
+        others = (o.spec for o in self._children if o is not child and o.is_active)
+        if ends_supervisor(child.spec, self.flags.auto_shutdown, others):
             self._children.report("auto_shutdown", "info", child, reason=reason)
             self._shut_down(SHUTDOWN)
-
-    def _ends_supervisor(self, child: Child) -> bool:
-        if not child.spec.significant:
-            return False
-        if self.flags.auto_shutdown == AutoShutdown.ANY_SIGNIFICANT:
-            return True
-        others = (other for other in self._children if other is not child)
-        return not any(
-            other.spec.significant and other.status is not ChildStatus.STOPPED for other in others
-        )
 
     def _restart(self, child: Child, plan: Plan | None) -> None:
         """Spend one restart, on that plan or else on what the strategy demands."""
         budget = self._budget
-        match budget.spend(child.record, now=self._children.now, uptime=child.uptime):
+        verdict = budget.spend(child.record, now=self._children.now, uptime=child.uptime)
+        self._children.acted_on(child, verdict.action)
+        match verdict:
             case RestartNow():
                 self._launch(plan if plan is not None else self._restart_plan(child))
             case RetryAt(at):
@@ -296,15 +296,15 @@ class SupervisorState:
         members = affected_by(failed, self._children, self.flags.strategy)
         stops = [child for child in reversed(members) if child.attempt is not None]
         for child in members:
-            self._withdraw(child)
+            self._withdraw(child, Action.RESTARTED)
             if child.spec.is_temporary and child.attempt is None:
                 self._children.remove(child)
         starts = (child for child in members if not child.spec.is_temporary)
         return Plan(Purpose.RESTART, deque(stops), deque(starts))
 
-    def _withdraw(self, child: Child) -> None:
+    def _withdraw(self, child: Child, action: Action = Action.STOPPED) -> None:
         """Forget what was going to happen to the child."""
-        child.exit_pending = False
+        self._children.acted_on(child, action)
         if self._plan is not None:
             self._plan.withdraw(child)
         self._backlog.withdraw(child)
@@ -384,7 +384,7 @@ class SupervisorState:
         self._exit_reason = reason
         self._children.reply(self._backlog.clear(), self._stopping())
         for child in self._children:
-            child.exit_pending = False
+            self._children.acted_on(child, Action.STOPPED)
             self._children.reply(child.starters, self._stopping())
             if child.attempt is None:
                 self._children.wait(child, ChildStatus.STOPPED)

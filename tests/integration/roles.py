@@ -51,7 +51,7 @@ class Puppet(Role):
         function, *arguments = request
         return function(self, *arguments)
 
-    def handle_cast(self, request: Any) -> None:
+    def handle_cast(self, request: Any) -> Any:
         function, *arguments = request
         function(self, *arguments)
 
@@ -234,6 +234,10 @@ def answer_twice(role: Puppet, first: Any, second: Any) -> Any:
 
 def call_other(role: Puppet, target: Any, request: Any, timeout: float | None = 5.0) -> Any:
     return call(target, request, timeout)
+
+
+def keep_answer(role: Puppet, target: Any, request: Any) -> None:
+    role.kept.append(call(target, request))
 
 
 def stop_other(role: Puppet, target: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 pytestmark = pytest.mark.process
 
 PROJECT = Path(__file__).parent.parent.parent
-PAGES = ["README.md", "docs/roles.md"]
+PAGES = ["README.md", "docs/roles.md", "docs/debugging.md", "docs/registry.md", "docs/tasks.md"]
 
 
 def programs():

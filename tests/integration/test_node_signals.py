@@ -143,6 +143,19 @@ def test_control_c_in_a_terminal_reaches_only_the_root(tmp_path):
     assert "node_stopped" in terminal.text
 
 
+def test_on_a_terminal_a_crash_report_is_unfolded(tmp_path):
+    bad = '[roles.bad]\nmodule = "tests.integration.node_roles:CrashesAtOnce"\n'
+    config = write(tmp_path, bad)
+    terminal = Terminal("run", str(config), NO_COLOR="1", **alone(config))
+    wait_until(lambda: "KeyError: 'lost'\r\n" in terminal.text, 30)
+    terminal.type(b"\x03")
+    assert terminal.wait() == 0
+    lines = terminal.text.split("\r\n")
+    start = next(number for number, line in enumerate(lines) if " child_terminated " in line)
+    assert lines[start + 1] == "    traceback:"
+    assert lines[start + 2] == "        Traceback (most recent call last):"
+
+
 def _of(pid: int) -> NodeOfTest:
     running = NodeOfTest.__new__(NodeOfTest)
     running.pid = pid

@@ -78,8 +78,7 @@ def test_a_timer_may_be_set_for_years(puppet):
 
 
 def test_timers_ring_in_the_order_of_their_times(puppet):
-    for delay in (0.06, 0.02, 0.04):
-        puppet.call((roles.set_timer, delay, delay))
+    puppet.call((roles.run, "for delay in (0.06, 0.02, 0.04): role.send_after(delay, delay)"))
     wait_until(lambda: len(puppet.call((roles.seen,))) == 3)
     assert puppet.call((roles.seen,)) == [0.02, 0.04, 0.06]
 

@@ -229,8 +229,11 @@ def test_nonsense_is_refused_and_harms_nobody(journal):
 
 def test_a_child_may_call_its_own_supervisor_while_it_starts(journal):
     with tree(journal.worker("a"), name="top") as supervisor:
-        asks = (roles.call_other, "top", ("count_children",))
-        assert supervisor.start_child(ChildSpec("b", Puppet, asks)) is not None
+        asks = (roles.keep_answer, "top", ("count_children",))
+        child = supervisor.start_child(ChildSpec("b", Puppet, asks))
+        assert child is not None
+        ((outcome, counts),) = child.call((getattr, "kept"))
+        assert (outcome, counts.specs, counts.active) == ("ok", 2, 1)
 
 
 def test_an_inner_supervisor_is_managed_by_its_name(journal):

@@ -124,7 +124,7 @@ GOOD = ChildSpec("good", Puppet)
         ({"start_timeout": 0}, "child 'x': expected start_timeout to be seconds > 0 .*, got: 0"),
         ({"type": "boss"}, "child 'x': expected type to be 'worker' or 'supervisor', got: 'boss'"),
         ({"significant": True}, "child 'x': expected significant to be False .*, got: True"),
-        ({"name": ""}, "child 'x': expected name to be a non-empty string or None, got: ''"),
+        ({"name": ""}, "child 'x': expected name to be a non-empty string, a Via or None, got: ''"),
         ({"role": "Puppet"}, "child 'x': expected role to be a class, got: 'Puppet'"),
         ({"args": Unpicklable()}, "child 'x': expected args to be a value that can be pickled"),
         ({"args": lambda: 1}, "child 'x': expected args to be a value that can be pickled"),

@@ -34,6 +34,7 @@ class Part:
         stray: Whether it starts a process of its own, which ignores SIGTERM.
         fails: While that file exists, `init` raises.
         ignores: While that file exists, `init` returns `Ignore`.
+        hangs: While that file exists, `init` does not return.
     """
 
     journal: str
@@ -44,6 +45,7 @@ class Part:
     stray: bool = False
     fails: str = ""
     ignores: str = ""
+    hangs: str = ""
 
 
 class Worker(Puppet):
@@ -64,6 +66,8 @@ class Worker(Puppet):
             command = "trap '' TERM; exec sleep 600"
             subprocess.Popen(["sh", "-c", command], close_fds=False, start_new_session=True)
         time.sleep(args.init)  # noqa: TID251 - a slow init is what is tested
+        while args.hangs and Path(args.hangs).exists():
+            time.sleep(0.02)  # noqa: TID251 - an init that hangs is what is tested
         if args.ignores and Path(args.ignores).exists():
             return Ignore
         if args.fails and Path(args.fails).exists():

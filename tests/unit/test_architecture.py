@@ -13,12 +13,24 @@ DOCS = ROOT.parent / "docs"
 PACKAGES = {"__init__.py", "__main__.py"}
 
 # The floors of the house, from the ground up.
-FLOORS = ["words", "runtime", "supervision", "cluster", "engine", "roles", "node", "cli"]
+FLOORS = [
+    "words",
+    "runtime",
+    "supervision",
+    "registry",
+    "tasks",
+    "cluster",
+    "engine",
+    "roles",
+    "node",
+    "cli",
+]
 
 # Modules that decide: they import nothing that acts.
 DECISIONS = [
     "runtime.exit_signals",
     "runtime.forkserver_state",
+    "runtime.status",
     "runtime.timers",
     "node.role_server_state",
     "supervision.child_spec",
@@ -27,10 +39,14 @@ DECISIONS = [
     "supervision.restart",
     "supervision.plan",
     "supervision.backlog",
+    "supervision.routing",
     "supervision.children",
     "supervision.events",
     "supervision.supervisor_state",
     "supervision.dynamic_supervisor_state",
+    "tasks.stream_state",
+    "registry.locks",
+    "registry.registry_state",
     "cluster.fields",
     "cluster.wire",
     "cluster.messages",

@@ -37,7 +37,7 @@ SHUTDOWNS = "seconds >= 0, 'brutal_kill' or 'infinity'"
         ({"id": 5}, "child: expected id to be a non-empty string, got: 5"),
         ({"role": "x"}, "child 'a': expected role to be a class, got: 'x'"),
         ({"role": Server()}, "child 'a': expected role to be a class, got: <"),
-        ({"name": ""}, "child 'a': expected name to be a non-empty string or None, got: ''"),
+        ({"name": ""}, "child 'a': expected name to be a non-empty string, a Via or None, got: ''"),
         ({"restart": "often"}, f"child 'a': expected restart to be {RESTARTS}, got: 'often'"),
         ({"restart": None}, f"child 'a': expected restart to be {RESTARTS}, got: None"),
         ({"shutdown": -1}, f"child 'a': expected shutdown to be {SHUTDOWNS}, got: -1"),

@@ -287,7 +287,7 @@ def test_the_name_of_a_role(name, text):
 
 WHOLE = [
     ('[logging]\nlevel = "loud"', '2: logging.level: expected "debug", "info", "warning" or "error", got: "loud"'),
-    ("[logging]\nformat = 1", '2: logging.format: expected "text" or "json", got: 1'),
+    ("[logging]\nformat = 1", '2: logging.format: expected "text", "json" or "pretty", got: 1'),
     ("[role.x]", "1: role: unknown key, did you mean 'roles'?"),
     ("roles = 1", "1: roles: expected a table, got: 1"),
     ("[roles]\nx = 1", "2: roles.x: expected a table, got: 1"),

@@ -249,11 +249,12 @@ def test_keep_ended_makes_ids_unique() -> None:
 
 def test_an_ended_child_that_is_kept_can_be_started_deleted_or_terminated() -> None:
     world = dynamic(keep_ended=True)
-    first = started(world, "a", restart="temporary")
+    first = started(world, "a", restart="temporary", args=5)
     assert isinstance(world.ask(ev.DeleteChildRequested, "a"), errors.ChildRunning)
     world.crash("a")
     assert isinstance(world.ask(ev.RestartChildRequested, "a"), ev.Started)
     assert world.statuses() == {"a": "running"}
+    assert world.ask(ev.GetChildSpecRequested, "a").args == 5
     world.crash("a")
     assert world.ask(ev.DeleteChildRequested, "a") == OK
     assert isinstance(world.ask(ev.DeleteChildRequested, "a"), errors.ChildNotFound)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beethoven.runtime.exit_signals import Effect, effect_of
+from beethoven.runtime.exit_signals import Effect, Sender, effect_of, effect_of_sent
 from beethoven.runtime.reason import KILLED, NO_PROCESS, NORMAL, SHUTDOWN, ExitReason, ReasonKind
 
 CRASH = ExitReason(ReasonKind.EXCEPTION, "ValueError: boom")
@@ -28,6 +28,23 @@ REASONS = st.builds(ExitReason, st.sampled_from(ReasonKind), st.text(max_size=5)
 )
 def test_what_an_exit_signal_does(reason, traps_exits, from_parent, effect):
     assert effect_of(reason, traps_exits=traps_exits, from_parent=from_parent) is effect
+
+
+@pytest.mark.parametrize(
+    ("reason", "traps_exits", "sender", "effect"),
+    [
+        pytest.param(NORMAL, False, Sender.OTHER, Effect.IGNORE, id="normal is ignored"),
+        pytest.param(NORMAL, False, Sender.PARENT, Effect.IGNORE, id="also from the parent"),
+        pytest.param(NORMAL, False, Sender.ITSELF, Effect.DIE, id="but not from oneself"),
+        pytest.param(CRASH, False, Sender.OTHER, Effect.DIE, id="any other is lethal"),
+        pytest.param(NORMAL, True, Sender.OTHER, Effect.DELIVER, id="a trapped normal"),
+        pytest.param(KILLED, True, Sender.OTHER, Effect.DELIVER, id="a trapped killed"),
+        pytest.param(SHUTDOWN, True, Sender.ITSELF, Effect.DELIVER, id="trapped, from oneself"),
+        pytest.param(NORMAL, True, Sender.PARENT, Effect.TERMINATE, id="trapped, from the parent"),
+    ],
+)
+def test_what_an_exit_signal_does_that_was_sent_on_purpose(reason, traps_exits, sender, effect):
+    assert effect_of_sent(reason, traps_exits=traps_exits, sender=sender) is effect
 
 
 @given(REASONS, st.booleans())

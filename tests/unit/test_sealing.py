@@ -38,6 +38,13 @@ def test_what_is_sealed_can_be_opened_again():
     assert sealed.is_supervisor
 
 
+def test_args_can_be_forgotten_and_the_role_is_kept():
+    sealed = seal(ChildSpec("a", Server, b"x" * 10_000)).without_args()
+    assert len(pickle.dumps(sealed)) < 2_000
+    assert unseal(sealed) == ChildSpec("a", Server)
+    assert ChildSpec("a", Server, 5).without_args() == ChildSpec("a", Server)
+
+
 def test_sealing_twice_and_opening_twice_change_nothing():
     sealed = seal(ChildSpec("a", Server))
     assert seal(sealed) is sealed

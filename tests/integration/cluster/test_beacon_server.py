@@ -88,12 +88,16 @@ class World:
         hello = replace(hello_of(SEEKER, cluster), **changes)
         handshake = Handshake(Side.INITIATOR, hello, Keyring((cookie,)))
         step = handshake.begin()
-        while True:
-            for piece in cut(step.send, pieces):
-                stream.sendall(piece)
-            if step.outcome is not None:
-                return stream, step.outcome
-            step = handshake.receive(stream.recv(4096))
+        try:
+            while True:
+                for piece in cut(step.send, pieces):
+                    stream.sendall(piece)
+                if step.outcome is not None:
+                    return stream, step.outcome
+                step = handshake.receive(stream.recv(4096))
+        except BaseException:
+            stream.close()
+            raise
 
     def served(self, name="cello"):
         """Serve a seeker up to an answer of the core; return the seconds that it took."""

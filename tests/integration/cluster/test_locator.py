@@ -309,7 +309,8 @@ def test_a_name_that_is_looked_up_for_ever_holds_up_nothing_but_the_beginning_al
     with FakeBeacon(host(3), place.port, beacons.answering):
         place.start(NET, role=StuckLocator, names=(HostName("node.example", place.port),))
         assert place.when("found", place.at(3)) < 1.0
-        assert NAMES_PATIENCE <= place.when("searched") < NAMES_PATIENCE + 2.0
+        # It says that it is up a moment after its patience has begun.
+        assert NAMES_PATIENCE - 0.5 < place.when("searched") < NAMES_PATIENCE + 2.0
     assert psutil.Process(place.locator.pid).cpu_times().user < 1.0
 
 

@@ -1,0 +1,1 @@
+"""Registries: processes of a tree found by keys, with values, and locks by key."""

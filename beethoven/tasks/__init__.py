@@ -1,0 +1,1 @@
+"""Tasks: functions run in processes of their own, alone, under a supervisor, or in streams."""
