@@ -226,10 +226,10 @@ class CallingSelf(CallError):
 
 
 class RequestRefused(CallError):
-    """The request arrived, but could not be read there (for instance its class is unknown)."""
+    """The request arrived, but could not be read there, or is not for such a process."""
 
     def __init__(self, *, target: str, cause: str) -> None:
-        super().__init__(f"{target}: could not read the request: {cause}")
+        super().__init__(f"{target}: the request was refused: {cause}")
         self.target = target
         self.cause = cause
 

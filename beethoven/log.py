@@ -83,14 +83,14 @@ class Log:
 
     def _emit(self, level: int, event: str, fields: Mapping[str, object]) -> None:
         if self._logger.isEnabledFor(level):
-            shown = _masked({**self._fields, **fields})
+            shown = masked({**self._fields, **fields})
             message = _Message(event, shown)
             extra = {"event": event, "fields": shown}
             # The caller of `info` stands two frames above this one.
             self._logger.log(level, message, extra=extra, stacklevel=3)
 
     def __repr__(self) -> str:
-        return f"Log({self._logger.name!r}, {_masked(self._fields)!r})"
+        return f"Log({self._logger.name!r}, {masked(self._fields)!r})"
 
 
 class _Message:
@@ -340,14 +340,15 @@ def _plain(value: object) -> Any:
     return _text(value)
 
 
-def _masked(fields: Mapping[str, object]) -> dict[str, object]:
+def masked(fields: Mapping[str, object]) -> dict[str, object]:
+    """Return fields with `***` for each whose name tells that it is a secret."""
     return {name: _masked_value(name, value) for name, value in fields.items()}
 
 
 def _masked_value(name: object, value: object) -> object:
     if isinstance(name, str) and _SECRET.match(name):
         return _MASK
-    return _masked(value) if isinstance(value, dict) else value
+    return masked(value) if isinstance(value, dict) else value
 
 
 def _priority(level: int) -> int:

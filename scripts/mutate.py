@@ -40,6 +40,7 @@ TESTS = [
     "tests/unit/test_intensity.py",
     "tests/unit/test_backoff.py",
     "tests/unit/test_child_spec.py",
+    "tests/unit/test_sealing.py",
     "tests/unit/test_supervisor_state.py",
     "tests/unit/test_dynamic_supervisor_state.py",
     "tests/unit/test_supervision_reports.py",

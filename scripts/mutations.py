@@ -135,7 +135,7 @@ def _value(node: ast.AST) -> bool:
         node.value = ast.Constant("nonsense" if is_nothing else None)
         return True
     if isinstance(node, ast.Return):
-        node.value = ast.Constant("nonsense")
+        node.__class__ = ast.Pass  # type: ignore[assignment]  # in place, it has no value
         return True
     if isinstance(node, ast.AugAssign):
         node.value = ast.Constant(0)

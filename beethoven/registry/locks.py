@@ -1,5 +1,6 @@
 """Locks by key: who has each, and who waits for it in which order. Pure."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,39 +26,45 @@ class Locks:
     """
     The locks of one partition.
 
-    Invariant: the first claim of a key is granted, the others wait; no key is without a claim.
+    Invariant: the first claim of a key is granted, the others wait; a claim is in `_claims` if and
+    only if it is in `_by_owner`; nothing in either is empty.
     """
 
-    _claims: dict[bytes, list[Claim]] = field(default_factory=dict)
+    # By key and number, in the order in which they were made.
+    _claims: dict[bytes, dict[str, Claim]] = field(default_factory=dict)
+    # The keys of an owner's claims, by number.
+    _by_owner: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
     def claim(self, key: bytes, claim: Claim) -> bool:
         """Ask for a lock. Return whether it is granted at once."""
-        line = self._claims.setdefault(key, [])
-        line.append(claim)
+        line = self._claims.setdefault(key, {})
+        line[claim.number] = claim
+        self._by_owner.setdefault(claim.owner, {})[claim.number] = key
         return len(line) == 1
 
     def release(self, key: bytes, number: str) -> Claim | None:
         """End a claim, granted or not. Return the claim that is granted by that, if any."""
-        line = self._claims.get(key, [])
-        return self._replace(key, [each for each in line if each.number != number])
+        line = self._claims.get(key, {})
+        if number not in line:
+            return None
+        was_granted = next(iter(line)) == number
+        self._disown(line.pop(number))
+        if not line:
+            del self._claims[key]
+        return next(iter(line.values()), None) if was_granted else None
 
     def forget(self, owner: str) -> list[Claim]:
         """End all claims of an owner that is gone. Return those that are granted by that."""
-        granted = []
-        for key in self.of_owner(owner):
-            left = [each for each in self._claims[key] if each.owner != owner]
-            if (claim := self._replace(key, left)) is not None:
-                granted.append(claim)
-        return granted
+        claims = dict(self._by_owner.get(owner, {}))
+        granted = [self.release(key, number) for number, key in claims.items()]
+        return [each for each in granted if each is not None and each.owner != owner]
 
-    def of_owner(self, owner: str) -> list[bytes]:
-        """Return the keys that an owner claims."""
-        items = self._claims.items()
-        return [key for key, line in items if any(each.owner == owner for each in line)]
+    def of_owner(self, owner: str) -> Collection[bytes]:
+        """Return the keys that an owner claims, each as often as it does."""
+        return self._by_owner.get(owner, {}).values()
 
-    def _replace(self, key: bytes, left: list[Claim]) -> Claim | None:
-        line = self._claims.pop(key, [])
-        if not left:
-            return None
-        self._claims[key] = left
-        return None if left[0] is line[0] else left[0]
+    def _disown(self, claim: Claim) -> None:
+        numbers = self._by_owner[claim.owner]
+        del numbers[claim.number]
+        if not numbers:
+            del self._by_owner[claim.owner]

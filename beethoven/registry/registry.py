@@ -20,7 +20,8 @@ from beethoven.runtime.here import here
 from beethoven.runtime.names import check_name
 from beethoven.runtime.packing import Packed, pack, pack_key
 from beethoven.runtime.process import Process
-from beethoven.runtime.reference import Ref, resolve
+from beethoven.runtime.reason import NORMAL
+from beethoven.runtime.reference import Ref, Target, resolve
 from beethoven.supervision.checks import check_word, refuse
 from beethoven.supervision.child_spec import ChildSpec
 from beethoven.vocabulary import ChildType
@@ -34,7 +35,7 @@ class RegistryRef:
     A registry, as its users see it, by its name. As a context manager it is stopped at the end.
 
     Every method raises `NoProcess` if no such registry runs, and `SpecError` for a key that cannot
-    be hashed or pickled.
+    be hashed or pickled, and if what has the name is no registry.
 
     Attributes:
         name: The name of the registry.
@@ -52,7 +53,7 @@ class RegistryRef:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            self.ref.stop("shutdown")
+            self.stop()
         except CallError:
             # It is gone: what the block found out by itself is more than this could tell.
             owner.release()
@@ -61,6 +62,19 @@ class RegistryRef:
     def ref(self) -> Ref:
         """The process that the registry is to its supervisor."""
         return resolve(self.name)
+
+    def stop(self, reason: object = NORMAL, timeout: float | None = None) -> None:
+        """
+        End the registry, and return when it is gone with all its partitions.
+
+        With the reason "normal" nobody ends with it: the processes in it are just not registered
+        any more.
+
+        Raises:
+            NoProcess: It is gone already.
+            CallTimeout: It still lives after `timeout` seconds; it goes on terminating.
+        """
+        self.ref.stop(reason, timeout)
 
     def register(self, key: Any, value: Any = None) -> None:
         """
@@ -76,21 +90,23 @@ class RegistryRef:
         """Take back everything that this process has registered under a key, if anything."""
         process = self._this_process()
         packed, partition = self._at(key)
-        needs_link = partition.call(("unregister", packed.contents, process.ref.identity))
-        if not needs_link:
-            process.unlink(partition)
+        with (tie := via.tie_to(partition)).mutex:
+            needs_link = partition.call(("unregister", packed.contents, process.ref.identity))
+            if not needs_link and not tie.locks:
+                process.unlink(partition)
 
     def lookup(self, key: Any) -> list[tuple[Ref, Any]]:
         """Return the living processes under a key, with their values, in order of registration."""
         return via.lookup(self.name, key)
 
-    def values(self, key: Any, ref: Ref) -> list[Any]:
+    def values(self, key: Any, target: Target) -> list[Any]:
         """Return the values that a process has under a key."""
-        return [value for each, value in self.lookup(key) if each.identity == ref.identity]
+        identity = resolve(target).identity
+        return [value for each, value in self.lookup(key) if each.identity == identity]
 
-    def keys(self, ref: Ref) -> list[Any]:
+    def keys(self, target: Target) -> list[Any]:
         """Return the keys of a process, each as often as it has registered it."""
-        return [key for keys in self._ask_all("keys", ref.identity) for key in keys]
+        return [key for keys in self._ask_all("keys", resolve(target).identity) for key in keys]
 
     def count(self) -> int:
         """Return how many registrations there are."""
@@ -151,27 +167,34 @@ class RegistryRef:
         packed, partition = self._at(key)
         process = start.current.process
         number = f"{here.identity}-{next(_claims)}"
-        if process is not None:
-            process.link(partition)
+        with (tie := via.tie_to(partition)).mutex:
+            if process is not None:
+                process.link(partition)
+            tie.locks += 1
         try:
             partition.call(("lock", packed.contents, number, here.identity), timeout)
             yield
         finally:
             # Without a registry there is nothing to release.
-            with suppress(CallError):
+            with tie.mutex, suppress(CallError):
+                tie.locks -= 1
                 needs_link = partition.call(("unlock", packed.contents, number, here.identity))
-                if process is not None and not needs_link:
+                if process is not None and not needs_link and not tie.locks:
                     process.unlink(partition)
 
     def put_meta(self, key: Any, value: Any) -> None:
         """Have the registry keep a value of its own, as long as it runs."""
         packed = pack_key(key, self._subject)
-        self.ref.call(("put_meta", packed.contents, pack(value, self._subject).contents))
+        self._first.call(("put_meta", packed.contents, pack(value, self._subject).contents))
 
     def meta(self, key: Any, default: Any = None) -> Any:
         """Return a value that the registry was given by `put_meta`, or `default`."""
-        is_there, value = self.ref.call(("meta", pack_key(key, self._subject).contents))
+        is_there, value = self._first.call(("meta", pack_key(key, self._subject).contents))
         return value if is_there else default
+
+    @property
+    def _first(self) -> Ref:
+        return via.facts_of(self.name).partitions[0]
 
     @property
     def _subject(self) -> str:

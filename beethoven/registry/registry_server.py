@@ -16,7 +16,7 @@ from beethoven.registry.locks import Claim, Locks
 from beethoven.registry.registry_state import Entry, Keys, RegistryState
 from beethoven.runtime.exit_signals import Exit
 from beethoven.runtime.packing import Packed
-from beethoven.runtime.reason import ExitReason
+from beethoven.runtime.reason import SHUTDOWN, ExitReason
 from beethoven.runtime.reference import Ref, send_or_drop
 from beethoven.runtime.role import Caller, NoReply, Role, Stop
 from beethoven.runtime.via import Facts
@@ -117,10 +117,10 @@ class RegistryServer(Role):
                 super().handle_info(message)
 
     def terminate(self, reason: ExitReason) -> None:
-        """Take the other partitions along, in good order."""
+        """Take the other partitions along, in good order: what stops one for good stops all."""
         for other in self._facts.partitions[1:]:
             with suppress(CallError):
-                other.stop("shutdown")
+                other.stop(SHUTDOWN if reason.is_abnormal else reason)
 
     def _register(self, entry: Entry, gone: str) -> tuple[Ref | None, bool]:
         """Return the holder if the key is taken, and whether the owner stays linked."""
@@ -134,7 +134,7 @@ class RegistryServer(Role):
 
     def _needs_link(self, owner: str) -> bool:
         """Whether an owner has any key here, or has asked for a lock."""
-        return bool(len(self._entries.of_owner(owner)) or self._locks.of_owner(owner))
+        return bool(len(self._entries.of_owner(owner)) or len(self._locks.of_owner(owner)))
 
     def _forget(self, owner: str) -> None:
         self._tell_gone(self._entries.forget(owner))

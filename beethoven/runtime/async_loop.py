@@ -45,6 +45,7 @@ async def _run(loop: Loop, args: Any) -> ExitReason:
                 # Nothing above need have waited for anything: let the tasks have their turn.
                 await asyncio.sleep(0)
     except BaseException as error:
+        loop.process.end_copy()
         reason = loop.reason_of(error)
         try:
             await _result(role.terminate(reason))
@@ -72,6 +73,8 @@ async def _until_ready(loop: Loop) -> None:
     try:
         await ready
     finally:
+        # What a copy watches is what the process watches.
+        process.end_copy()
         events.remove_reader(process.poller.fileno())
         if timer is not None:
             timer.cancel()

@@ -8,6 +8,7 @@ the reply to that process, which passes it on unread.
 from dataclasses import dataclass
 from typing import Any
 
+from beethoven.errors import SpecError
 from beethoven.runtime.client import Client, DistantClient
 
 
@@ -38,5 +39,9 @@ def reply(caller: Caller, value: Any) -> None:
 
     Raises:
         Overloaded: The process that was called takes no messages.
+        SpecError: `caller` is none.
     """
+    if not isinstance(caller, Caller):
+        rule = "the Caller that handle_call was given"
+        raise SpecError(subject="reply", field="caller", expected=rule, got=caller)
     caller.client.reply(caller.number, value)

@@ -232,7 +232,8 @@ def _answer(value: Any) -> tuple[int, bytes]:
         payload = pickle.dumps(value, 5)
         if len(payload) > framing.LONGEST:
             raise ValueError(f"longer than {framing.LONGEST} bytes")
-    except Exception as error:
+    except BaseException as error:
+        # A value that exits when it is pickled ends nobody.
         return _refusal("reply", type(value).__qualname__, str(error))
     return framing.REPLY, payload
 
@@ -245,7 +246,7 @@ def _opened(payload: bytes | bytearray, expected: type[T]) -> T | None:
     """Return what a frame holds, or None if that is nothing of ours."""
     try:
         value = pickle.loads(payload)
-    except Exception:
+    except BaseException:
         return None
     return value if isinstance(value, expected) else None
 

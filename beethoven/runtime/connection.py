@@ -32,6 +32,8 @@ from beethoven.runtime.unixsocket import close_quietly, connect, limit_wait
 CAST_TIMEOUT = 5.0
 _REASON_TIMEOUT: Final = 2.0
 _PRUNE_EVERY: Final = 64
+# Longer waits do not fit into what the kernel takes, in seconds.
+_LONGEST_WAIT: Final = 86_400.0
 # No message has this number.
 _NOBODY: Final = -1
 
@@ -107,8 +109,11 @@ class Connection:
         deadline = _deadline(timeout)
         while rest:
             remaining = _remaining(deadline)
-            ready = poll.poll(None if remaining is None else remaining * 1000)
+            wait = None if remaining is None else min(remaining, _LONGEST_WAIT) * 1000
+            ready = poll.poll(wait)
             if not ready:
+                if remaining is not None and remaining > _LONGEST_WAIT:
+                    continue
                 raise BlockingIOError
             if ready[0][1] & select.POLLIN:
                 self.take_in()
@@ -164,6 +169,7 @@ class Connection:
         except BaseException:
             # Something may have been read and lost: the frames that follow cannot be found.
             self.reason = ExitReason(ReasonKind.OTHER, "was interrupted while it answered")
+            _disuse(self)
             self._end()
             raise
 
@@ -228,12 +234,14 @@ def _forget_all() -> None:
 os.register_at_fork(after_in_child=_forget_all)
 
 
-def _connect(target: Target) -> Connection:
+def _connect(target: Target, timeout: float | None) -> Connection:
     known = _connections.by_identity.get(target.identity)
     if known is not None:
         return known
     try:
-        stream = connect(socket_path(target.folder, target.identity))
+        stream = connect(socket_path(target.folder, target.identity), timeout)
+    except BlockingIOError:
+        raise
     except OSError as error:
         raise NoProcess(target=str(target)) from error
     _connections.opened += 1
@@ -268,6 +276,13 @@ def drop(identity: str) -> None:
         close_quietly(connection.stream)
 
 
+def _disuse(connection: Connection) -> None:
+    """Send nothing more over a connection on which something may have been lost."""
+    known = _connections.by_identity
+    for identity in [each for each, line in known.items() if line is connection]:
+        del known[identity]
+
+
 def _hand_over(
     target: Target, kind: int, payload: bytes, timeout: float | None
 ) -> tuple[Connection, int]:
@@ -278,7 +293,7 @@ def _hand_over(
         NoProcess, Overloaded: See `errors`.
     """
     try:
-        connection = _connect(target)
+        connection = _connect(target, timeout)
         return connection, connection.send(kind, payload, timeout)
     except BlockingIOError:
         drop(target.identity)
@@ -364,7 +379,7 @@ def open_answer(target: Target, kind: int, body: bytes | bytearray) -> Any:
     if kind == framing.REPLY:
         try:
             return pickle.loads(body)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             cause = f"{type(error).__name__}: {error}"
             raise ReplyNotPicklable(
                 target=str(target), type_name="unreadable", cause=cause

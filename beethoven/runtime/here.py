@@ -22,6 +22,7 @@ class Inhabitant(Protocol):
     ref: Any
 
     def take_exit(self, sender: Any, reason: Any) -> None: ...
+    def info(self) -> Any: ...
 
 
 @dataclass(slots=True)

@@ -175,6 +175,7 @@ def _live(process: Process, begin: Birth) -> ExitReason:
     try:
         reason: ExitReason = begin.behaviour.live(process, begin.args)  # type: ignore[attr-defined]
     except BaseException as error:
+        process.end_copy()
         reason = from_exception(error)
         process.crash_report = CrashReport(begin.title, Shown({}, "", reason, ()))
     if process.crash_report is not None and not process.is_supervised:

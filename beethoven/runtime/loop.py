@@ -16,6 +16,7 @@ from beethoven.runtime.caller import Caller, reply
 from beethoven.runtime.client import Client
 from beethoven.runtime.exit_signals import Down, Exit
 from beethoven.runtime.life import failure
+from beethoven.runtime.patience import PATIENCE, TOO_SLOW, within
 from beethoven.runtime.process import ParentExit, Process
 from beethoven.runtime.reason import (
     NORMAL,
@@ -23,9 +24,10 @@ from beethoven.runtime.reason import (
     ReasonKind,
     as_reason,
     from_exception,
+    text_of,
 )
 from beethoven.runtime.role_context import RoleContext, SnapshotRequest
-from beethoven.runtime.status import CrashReport, Status, name_of, show, state_of
+from beethoven.runtime.status import CrashReport, Shown, Status, name_of, state_of
 from beethoven.runtime.system import ObjectHost, System
 
 log = get_log("role")
@@ -94,7 +96,7 @@ class Timeout:
 
 def _bad_return(callback: str, value: object) -> ExitReason:
     """Return the reason of a process whose callback has returned what it must not."""
-    return ExitReason(ReasonKind.OTHER, f"bad return value of {callback}: {value!r}")
+    return ExitReason(ReasonKind.OTHER, f"bad return value of {callback}: {text_of(value)}")
 
 
 class Callbacks(Protocol):
@@ -145,6 +147,7 @@ class Loop:
             return self._end(error)
 
     def _end(self, error: BaseException) -> ExitReason:
+        self.process.end_copy()
         reason = self.reason_of(error)
         try:
             self.role.terminate(reason)
@@ -155,6 +158,7 @@ class Loop:
 
     def start_failed(self, error: BaseException) -> ExitReason:
         """Tell the parent that `init` failed."""
+        self.process.end_copy()
         what = failure(error)
         if isinstance(error, Stop):
             what = type(what)(error.reason)
@@ -163,13 +167,13 @@ class Loop:
 
     def started(self, result: Any) -> ExitReason | None:
         """Tell the parent that `init` has returned. Return the reason if that was the end."""
+        self.process.end_copy()
         if result is Ignore:
             self.process.say(birth.IGNORED)
             return NORMAL
         if result is not None:
             return self.start_failed(Stop(_bad_return("init", result)))
         self.process.say(birth.STARTED)
-
         return None
 
     def next_step(self) -> _Step | None:
@@ -215,7 +219,10 @@ class Loop:
             kind, client, number, payload = message
             try:
                 value = pickle.loads(payload)
-            except Exception as error:
+                if kind == framing.STOP:
+                    value = as_reason(value)
+            except BaseException as error:
+                # Also one that exits when it is unpickled ends nobody.
                 self._refuse(kind, client, number, error)
                 return None
             if kind == framing.CALL:
@@ -249,7 +256,7 @@ class Loop:
                 return False
         return True
 
-    def _refuse(self, kind: int, client: Client, number: int, error: Exception) -> None:
+    def _refuse(self, kind: int, client: Client, number: int, error: BaseException) -> None:
         cause = f"{type(error).__name__}: {error}"
         if kind == framing.CALL:
             client.refuse(number, cause)
@@ -262,6 +269,7 @@ class Loop:
         Raises:
             Stop: It asks for nothing that can be done.
         """
+        self.process.end_copy()
         if result is NoReply:
             return
         if step.caller is not None:
@@ -277,6 +285,7 @@ class Loop:
 
     def ended(self, error: BaseException, reason: ExitReason) -> None:
         """Leave a crash report for a failure, and send the reply of a `Stop` that has one."""
+        self.process.end_copy()
         caller = None if self.step is None else self.step.caller
         if reason.is_abnormal and reason is not self._told_to_end:
             self.process.crash_report = self._crash_report(reason)
@@ -289,5 +298,6 @@ class Loop:
             message = (self.step.kind, self.step.arguments[0])
             client = self.step.client
         raw = Status(state_of(self.role), message, reason, self.system.events[-_LAST_EVENTS:])
-        role, shown = name_of(type(self.role)), show(self.role, raw)
-        return CrashReport(role, shown, client, self.process.label or "")
+        silent = Shown(TOO_SLOW, "" if message is None else TOO_SLOW, reason, ())
+        shown = within(PATIENCE, lambda: self.system.show(raw), silent)
+        return CrashReport(name_of(type(self.role)), shown, client, self.process.label or "")

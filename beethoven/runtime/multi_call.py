@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from beethoven import clock
-from beethoven.errors import CallError, CallTimeout, Overloaded
+from beethoven.errors import CallError, CallTimeout, Overloaded, SpecError
 from beethoven.runtime.connection import CAST_TIMEOUT
 from beethoven.runtime.reference import DEFAULT_TIMEOUT, Target, cast, check_timeout
 from beethoven.runtime.request_collection import RequestCollection
@@ -30,14 +30,14 @@ def multi_call(
         The replies by target, and for every other target the error that `call` would have raised.
 
     Raises:
-        SpecError: The request cannot be pickled, or the timeout is none.
+        SpecError: The request cannot be pickled, the timeout is none, or the targets are only one.
     """
     check_timeout(timeout, "multi_call")
     deadline = None if timeout is None else clock.monotonic() + timeout
     replies: dict[T, Any] = {}
     errors: dict[T, CallError] = {}
     requests = RequestCollection()
-    for target in dict.fromkeys(targets):
+    for target in dict.fromkeys(_several("multi_call", targets)):
         remaining = _remaining(deadline)
         patience = CAST_TIMEOUT if remaining is None else min(remaining, CAST_TIMEOUT)
         requests.add(Request(target, request, patience), target)
@@ -60,6 +60,14 @@ def _remaining(deadline: float | None) -> float | None:
     return None if deadline is None else max(deadline - clock.monotonic(), 0.0)
 
 
+def _several(subject: str, targets: Iterable[T]) -> Iterable[T]:
+    """Return the targets; a single name would be taken for one target for each letter."""
+    if isinstance(targets, str) or not isinstance(targets, Iterable):
+        rule = "an iterable of references and names"
+        raise SpecError(subject=subject, field="targets", expected=rule, got=targets)
+    return targets
+
+
 def abcast(targets: Iterable[Target], request: Any) -> None:
     """
     Cast to several processes by reference or name.
@@ -67,8 +75,8 @@ def abcast(targets: Iterable[Target], request: Any) -> None:
     It never fails: nothing happens for one that is not there, or takes nothing for 5 s.
 
     Raises:
-        SpecError: The request cannot be pickled.
+        SpecError: The request cannot be pickled, or the targets are only one.
     """
-    for target in targets:
+    for target in _several("abcast", targets):
         with contextlib.suppress(Overloaded):
             cast(target, request)

@@ -44,26 +44,44 @@ def pack_key(key: Any, subject: str) -> Packed:
     """
     Return the packed form of a key: the same for keys that are exactly the same, and only for them.
 
-    Keys are exactly the same if they are equal and of the same types throughout: 1, 1.0 and True
-    are three keys.
+    Keys are exactly the same if they are equal, of the same types and written in the same way
+    throughout: 1, 1.0 and True are three keys, and so are 0.0 and -0.0 two. Of sets only frozen
+    ones can be compared so, in a tuple or in each other: those inside of other objects come in an
+    order that means nothing.
 
     Raises:
-        SpecError: It cannot be hashed, or not be pickled.
+        SpecError: It cannot be hashed, or not be pickled, or has a set inside of another object.
     """
+    check_key(key, subject)
+    try:
+        return Packed(_exactly(key))
+    except Exception as error:
+        _refuse(subject, "key", f"a value that can be hashed and pickled ({error})", key)
+
+
+def check_key(key: Any, subject: str) -> None:
+    """Raise SpecError if a key cannot be hashed."""
     try:
         hash(key)
-        return Packed(_exactly(key))
     except Exception as error:
         _refuse(subject, "key", f"a value that can be hashed and pickled ({error})", key)
 
 
 def _exactly(key: Any) -> bytes:
     buffer = io.BytesIO()
-    pickler = pickle.Pickler(buffer, 5)
+    pickler = _KeyPickler(buffer, 5)
     # Without its memo a pickle does not depend on which parts of a value are one object.
     pickler.fast = True
     pickler.dump(_in_order(key))
     return buffer.getvalue()
+
+
+class _KeyPickler(pickle.Pickler):
+    """Refuses what equal keys need not have in the same order."""
+
+    def persistent_id(self, value: Any) -> None:
+        if isinstance(value, set | frozenset):
+            raise TypeError(f"a {type(value).__name__} inside of another object has no order")
 
 
 def _in_order(key: Any) -> Any:

@@ -6,13 +6,13 @@ that does nothing else: so a process that is busy still notices that it must end
 """
 
 import _thread
+import contextlib
 import os
 import pickle
 import signal
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -155,6 +155,7 @@ class Process:
             A received frame as a tuple, or one of the message objects; None if there is none and
             `wait` is false.
         """
+        self.end_copy()
         queue = self.queue
         while True:
             if queue:
@@ -343,11 +344,15 @@ class Process:
 
         Returns only in the watching thread, and only if another thread is leaving already.
         """
+        self.end_copy()
         if not self._leaving.acquire(blocking=False):
             if threading.current_thread() is threading.main_thread():
                 threading.Event().wait()
             return
-        farewell(self, reason)
+        # The name first: nobody who hears of the end can still find the process.
+        for step in (self.forget_name, lambda: self.tell_end(reason)):
+            with contextlib.suppress(Exception):
+                step()
         if self._is_orphaned:
             # The fork server may be gone too, and nobody else will look for what was started here.
             kernel.kill_strays(os.getpid(), birth.mark_of(self.ref.identity))
@@ -355,6 +360,11 @@ class Process:
             # So that the wait status tells the same to those who no longer hear our last words.
             os.kill(os.getpid(), signal.SIGKILL)
         os._exit(0 if not reason.is_abnormal else 1)
+
+    def end_copy(self) -> None:
+        """End here if this is a copy that user code has forked: the process speaks for itself."""
+        if os.getpid() != self.ref.pid:
+            os._exit(1)
 
     def forget_name(self) -> None:
         """Be nobody's to find any more."""
@@ -382,16 +392,3 @@ class Process:
 
 def _is_down(message: Any, monitor: int) -> bool:
     return isinstance(message, Down) and message.monitor == monitor
-
-
-def farewell(process: Process, reason: ExitReason) -> None:
-    """Free the name first, then tell: nobody who hears of the end can still find the process."""
-    for step in _steps(process, reason):
-        try:
-            step()
-        except Exception:
-            continue
-
-
-def _steps(process: Process, reason: ExitReason) -> list[Callable[[], object]]:
-    return [process.forget_name, lambda: process.tell_end(reason)]

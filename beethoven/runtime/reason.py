@@ -9,7 +9,11 @@ import signal
 import traceback as traceback_module
 from dataclasses import dataclass
 from enum import StrEnum
+from types import TracebackType
 from typing import Final
+
+from beethoven.errors import ChildStartFailed, ProcessExited, StartFailed
+from beethoven.runtime.patience import PATIENCE, TOO_SLOW, within
 
 
 class ReasonKind(StrEnum):
@@ -35,6 +39,9 @@ class ReasonKind(StrEnum):
 # What a process says last must find room where nobody may be reading, or it could not end.
 _LONGEST_DETAIL: Final = 8192
 _LONGEST_TRACEBACK: Final = 32_768
+
+# The modules that run what users write.
+_OUR_STEPS: Final = ("beethoven.runtime.", "beethoven.tasks.")
 
 
 def _plain(text: str, longest: int) -> str:
@@ -108,7 +115,12 @@ def as_reason(value: object) -> ExitReason:
             return ExitReason(ReasonKind(value))
         case BaseException():
             return from_exception(value)
-    return ExitReason(ReasonKind.OTHER, value if isinstance(value, str) else repr(value))
+    return ExitReason(ReasonKind.OTHER, value if isinstance(value, str) else text_of(value))
+
+
+def text_of(value: object) -> str:
+    """Return what a value says of itself, if it does so in time."""
+    return within(PATIENCE, lambda: repr(value), f"{type(value).__qualname__} {TOO_SLOW}")
 
 
 def shutdown(detail: str) -> ExitReason:
@@ -117,10 +129,38 @@ def shutdown(detail: str) -> ExitReason:
 
 
 def from_exception(error: BaseException) -> ExitReason:
-    """Return the reason of a process that ended by an exception, with its traceback as text."""
+    """
+    Return the reason of a process that ended by an exception, with its traceback as text.
+
+    An exception that does not say in time what it is goes by its class.
+    """
+    beginning = _beginning(error.__traceback__)
+    detail = f"{type(error).__qualname__}: {TOO_SLOW}"
+    text = "".join([*traceback_module.format_tb(beginning), detail, "\n"])
+    return within(
+        PATIENCE,
+        lambda: _described(error, beginning),
+        ExitReason(ReasonKind.EXCEPTION, detail, text),
+    )
+
+
+def _described(error: BaseException, beginning: TracebackType | None) -> ExitReason:
     detail = "".join(traceback_module.format_exception_only(error)).strip()
-    text = "".join(traceback_module.format_exception(error))
+    if isinstance(error, ProcessExited | StartFailed | ChildStartFailed):
+        # The lines that follow are the traceback of the other process.
+        detail = detail.partition("\n")[0]
+    text = "".join(traceback_module.format_exception(type(error), error, beginning))
     return ExitReason(ReasonKind.EXCEPTION, detail, text)
+
+
+def _beginning(traceback: TracebackType | None) -> TracebackType | None:
+    """Return a traceback without our own steps to the user's code; all of it if it has no such."""
+    step = traceback
+    while step is not None:
+        if not str(step.tb_frame.f_globals.get("__name__")).startswith(_OUR_STEPS):
+            return step
+        step = step.tb_next
+    return traceback
 
 
 def from_wait_status(status: int, *, out_of_memory: bool = False) -> ExitReason:

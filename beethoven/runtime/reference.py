@@ -10,7 +10,7 @@ import pickle
 import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from beethoven.errors import (
     CallError,
@@ -159,7 +159,8 @@ class Ref:
 
         Returns:
             Why it ended, or None if it still lives after `timeout`. For a process that had ended
-            before the question only what the kernel knows is left to tell.
+            before the question only what the kernel knows is left to tell: `exit code 0` after an
+            orderly end, `exit code 1` after a failure, or the signal.
         """
         check_timeout(timeout, self)
         try:
@@ -225,18 +226,36 @@ def whereis(name: "Target") -> Ref | None:
 
     Raises:
         NoProcess: It is the name of a registry that does not run.
+        SpecError: It is no name and no reference.
     """
     if isinstance(name, Ref):
         return name
     if isinstance(name, ViaName):
         return name.whereis()
+    if not isinstance(name, str):
+        return _referred_to(name)
     if not here.folder:
         return None
     found = names.lookup(here.folder, names.check_name(name))
     return None if found is None else Ref(found[0], here.folder, found[1], name)
 
 
-Target = Ref | Name
+class Refers(Protocol):
+    """What stands for a process, such as what the start of a supervisor returns."""
+
+    @property
+    def ref(self) -> Ref: ...
+
+
+Target = Ref | Name | Refers
+
+
+def _referred_to(target: object) -> Ref:
+    ref = getattr(target, "ref", None)
+    if not isinstance(ref, Ref):
+        rule = "a reference, a name or a Via"
+        raise SpecError(subject="process", field="target", expected=rule, got=target)
+    return ref
 
 
 def resolve(target: Target) -> Ref:
@@ -245,6 +264,7 @@ def resolve(target: Target) -> Ref:
 
     Raises:
         NoProcess: Nobody holds the name, or it is None, as `whereis` has returned it.
+        SpecError: It is no name and no reference.
     """
     found = None if target is None else whereis(target)
     if found is None:

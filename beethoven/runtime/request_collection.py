@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from beethoven import clock
-from beethoven.errors import NoRequests
+from beethoven.errors import NoRequests, SpecError
 from beethoven.runtime.connection import Connection
 from beethoven.runtime.poller import Poller
 from beethoven.runtime.reference import DEFAULT_TIMEOUT, check_timeout
@@ -57,9 +57,12 @@ class RequestCollection:
             label: Returned with its answer.
 
         Raises:
-            SpecError: It is in a collection already, or was abandoned.
+            SpecError: It is none, is in a collection already, or was abandoned.
             NotOwner: Another thread has sent it.
         """
+        if not isinstance(request, Request):
+            rule = "what send_request returns"
+            raise SpecError(subject="requests", field="a request", expected=rule, got=request)
         request.check_owner()
         request.hand_to(self)
         self._labels[request] = label

@@ -7,7 +7,9 @@ for; that of a request which was abandoned, or is garbage, is dropped where it a
 """
 
 import os
+import socket
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 from weakref import ref as weak
@@ -142,6 +144,12 @@ class Request:
         self.is_over = True
         self.line = self._frame = self._response = self._taker = None
 
+    def hang_up(self) -> None:
+        """Tell the process, from any thread, that nobody takes the answer."""
+        if (line := self.line) is not None:
+            with suppress(OSError):
+                line.stream.shutdown(socket.SHUT_RDWR)
+
     def hand_to(self, taker: Taker) -> None:
         """
         Tell somebody when the answer comes. One that is there already is not told.
@@ -219,6 +227,9 @@ class Request:
 
     def __str__(self) -> str:
         return f"request to {self.target or 'nobody'}"
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
 
     def __reduce__(self) -> NoReturn:
         raise NotOwner(what=str(self), owner=_text(self._owner), user="another process")

@@ -5,8 +5,9 @@ Semantics are those of OTP's `gen_server`; state lives on `self`.
 """
 
 import inspect
+import math
 import pickle
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from beethoven import clock
 from beethoven.errors import NodeError, NoProcess, SpecError
@@ -36,6 +37,20 @@ _CALLBACKS = (
 __all__ = ["Caller", "Ignore", "NoReply", "Role", "Stop"]
 
 
+class _Nowhere:
+    """The process of a role object that somebody has made by hand: there is none."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        rule = "that of a role which start_link or start has started"
+        raise SpecError(subject="role", field="the process", expected=rule, got=None)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        self.__getattr__(name)
+
+
+_nowhere: Any = _Nowhere()
+
+
 class Role:
     """
     A process with state and callbacks.
@@ -62,7 +77,7 @@ class Role:
     _context: RoleContext | None = None
     _node: ClassVar[Any] = None
     _handed_over: ClassVar[bytes | None] = None
-    _process: Process
+    _process: Process = _nowhere
 
     @classmethod
     def start_link(
@@ -257,17 +272,28 @@ class Role:
         Have `handle_info(message)` run after a delay.
 
         Args:
-            delay: Seconds.
+            delay: Seconds, >= 0.
             message: Any value; it does not leave this process.
 
         Returns:
             The timer's number, for `cancel_timer`.
+
+        Raises:
+            SpecError: The delay is no such number.
         """
+        self._check("send_after", "delay", "seconds >= 0", delay, least=0)
         return self._process.timers.set(clock.monotonic() + delay, Timeout(message))
 
     def send_at(self, moment: float, message: Any) -> int:
         """Have `handle_info(message)` run at a moment of `time.monotonic`; else as `send_after`."""
+        self._check("send_at", "moment", "a moment of time.monotonic", moment, least=-math.inf)
         return self._process.timers.set(moment, Timeout(message))
+
+    def _check(self, method: str, field: str, rule: str, value: object, *, least: float) -> None:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not least <= value < math.inf:  # type: ignore[operator]
+            subject = f"{type(self).__qualname__}.{method}"
+            raise SpecError(subject=subject, field=field, expected=rule, got=value)
 
     def read_timer(self, timer: int) -> float | None:
         """Return in how many seconds a timer's message is to come, or None if it is not."""

@@ -9,6 +9,7 @@ supervisor nor the log runs code of the server's values.
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from traceback import walk_tb
 from typing import Any, Final, Protocol
 
 from beethoven.runtime.reason import ExitReason, as_reason
@@ -64,12 +65,17 @@ class Server(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A `Status` as texts: the state by attribute, or as one text if it is no dict."""
+    """
+    A `Status` as texts: the state by attribute, or as one text if it is no dict.
+
+    `fault` is where and by what error the formatter failed, without its words, or empty.
+    """
 
     state: Mapping[str, str] | str
     message: str
     reason: ExitReason | None
     log: tuple[DebugEvent, ...]
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +161,25 @@ def show(server: Server, raw: Status) -> Shown:
     """Return as texts what a server wants shown of its status; a fixed text if it fails."""
     try:
         status = server.format_status(raw)
+        if not isinstance(status, Status):
+            return _hidden(raw, f"it returned {name_of(type(status))}, which is no Status")
         reason = raw.reason if status.reason is None else as_reason(status.reason)
         events = tuple(map(_shown_event, status.log))
         return Shown(_shown_state(status.state), _shown_message(status.message), reason, events)
-    except BaseException:
+    except BaseException as error:
         # A formatter must not end its server, nor hide why that has ended.
-        message = "" if raw.message is None else FORMATTER_FAILED
-        return Shown(FORMATTER_FAILED, message, raw.reason, ())
+        return _hidden(raw, _fault(error))
+
+
+def _hidden(raw: Status, fault: str) -> Shown:
+    message = "" if raw.message is None else FORMATTER_FAILED
+    return Shown(FORMATTER_FAILED, message, raw.reason, (), fault)
+
+
+def _fault(error: BaseException) -> str:
+    """Return what an error is and where, but not its words, which may hold the state."""
+    code, line = [(each.f_code, at) for each, at in walk_tb(error.__traceback__)][-1]
+    return f"{name_of(type(error))} in {code.co_qualname}, {code.co_filename}:{line}"
 
 
 def _shown_state(state: Any) -> Mapping[str, str] | str:

@@ -18,7 +18,15 @@ from beethoven.runtime import framing
 from beethoven.runtime.client import Client
 from beethoven.runtime.process import ParentExit, Process
 from beethoven.runtime.reason import from_exception
-from beethoven.runtime.status import DebugEvent, Status, bounded, name_of, show, state_of
+from beethoven.runtime.status import (
+    DebugEvent,
+    Shown,
+    Status,
+    bounded,
+    name_of,
+    show,
+    state_of,
+)
 
 log = get_log("trace")
 
@@ -162,6 +170,8 @@ class System:
             self.resume()
             return False
         self._held.append(message)
+        # It is to be handled, and so ends an idle timeout now as it would have without this.
+        self._process.timers.break_silence()
         return True
 
     def note(self, kind: str, value: Any, client: int | None = None) -> None:
@@ -175,16 +185,28 @@ class System:
         if self._is_traced:
             log.info("traced", role=self._host.role, kind=kind, value=bounded(value), client=client)
 
+    def show(self, raw: Status) -> Shown:
+        """Return what the server shows of its status; tell the log if its formatter fails."""
+        shown = show(self._host, raw)
+        if shown.fault:
+            role = self._host.role
+            log.warning("format_status_failed", role=role, cause=shown.fault)
+        return shown
+
     def _answer(self, client: Client, number: int, payload: bytes | bytearray) -> None:
         try:
             verb, *arguments = pickle.loads(payload)
-        except Exception as error:
+        except BaseException as error:
             client.refuse(number, f"{type(error).__name__}: {error}")
             return
         try:
             answer = ("ok", self._perform(verb, *arguments))
         except BeethovenError as error:
             answer = ("error", error)
+        except BaseException as error:
+            # What was asked for is nothing that can be done: no failure of the server.
+            client.refuse(number, f"{type(error).__name__}: {error}")
+            return
         client.reply(number, answer)
 
     def _perform(self, verb: str, *arguments: Any) -> Any:
@@ -225,7 +247,7 @@ class System:
 
     def get_status(self) -> ServerStatus:
         process = self._process
-        shown = show(self._host, Status(self._host.state(), log=self.events))
+        shown = self.show(Status(self._host.state(), log=self.events))
         return ServerStatus(
             role=self._host.role,
             process=str(process.ref),

@@ -5,6 +5,7 @@ Whoever connects or is connected to is checked: a peer of another user is never 
 """
 
 import contextlib
+import errno
 import os
 import select
 import socket
@@ -31,18 +32,26 @@ def listen(path: str) -> socket.socket:
     return listener
 
 
-def connect(path: str) -> socket.socket:
+def connect(path: str, timeout: float | None = None) -> socket.socket:
     """
     Connect to the process that listens at `path`.
 
+    Args:
+        path: Where it listens.
+        timeout: Seconds to wait for a process that takes no more callers; None waits for ever.
+            Later it limits every blocking send.
+
     Raises:
         ConnectionError, FileNotFoundError: Nobody listens there (any more).
+        BlockingIOError: The process took no caller for `timeout` seconds.
         PermissionError: The listener belongs to another user.
     """
     stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # User code may have set another default for all sockets of the process.
     stream.settimeout(None)
     try:
+        if timeout is not None:
+            limit_wait(stream, socket.SO_SNDTIMEO, timeout)
         stream.connect(path)
         if peer(stream)[1] != os.geteuid():
             raise PermissionError(f"{path}: its listener belongs to another user")
@@ -92,17 +101,14 @@ def takes_more(stream: socket.socket, timeout: float) -> bool:
 
 def is_listening(path: str) -> bool:
     """Whether a living process listens at `path`."""
-    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    stream.setblocking(False)
-    try:
-        stream.connect(path)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        stream.close()
-    return True
+    # The kernel refuses a probe of another type before it troubles the listener: so those who only
+    # look never take the place of a caller.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError as error:
+            return error.errno == errno.EPROTOTYPE
+    return False
 
 
 def close_quietly(stream: socket.socket | None) -> None:

@@ -5,12 +5,13 @@ Here is what processes ask a registry when they start and when they are looked u
 itself, and what else can be asked of it, stands on a floor of its own.
 """
 
+import threading
 import zlib
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from beethoven.errors import AlreadyRegistered, AlreadyStarted, NoProcess, SpecError
-from beethoven.runtime.packing import Packed, pack, pack_key
+from beethoven.runtime.packing import Packed, check_key, pack, pack_key
 from beethoven.runtime.process import Process
 from beethoven.runtime.reference import Ref, ViaName, whereis
 
@@ -45,6 +46,7 @@ def facts_of(registry: str) -> Facts:
 
     Raises:
         NoProcess: No such registry runs.
+        SpecError: The process of that name is no registry.
     """
     ref = whereis(registry)
     if ref is None:
@@ -52,6 +54,11 @@ def facts_of(registry: str) -> Facts:
     identity, facts = _known.get(registry, ("", None))
     if facts is None or identity != ref.identity:
         facts = ref.call(("describe",))
+        if not isinstance(facts, Facts):
+            rule = "that of a registry"
+            raise SpecError(
+                subject=subject(registry), field=f"the answer of {ref}", expected=rule, got=facts
+            )
         _known[registry] = ref.identity, facts
     return facts
 
@@ -71,6 +78,32 @@ def _lookup(facts: Facts, key: Packed) -> list[tuple[Ref, Any]]:
     return [(ref, value) for ref, value in found if ref.is_alive()]
 
 
+class Tie:
+    """
+    Why this process is linked to a partition, as far as only this process knows.
+
+    The mutex is held from the question whether the partition has anything of this process until
+    the link is undone; no other thread can begin to rely on the link meanwhile.
+
+    Attributes:
+        mutex: See above.
+        locks: How many locks of the partition are held or waited for here.
+    """
+
+    def __init__(self) -> None:
+        self.mutex = threading.RLock()
+        self.locks = 0
+
+
+# By the identities of the partitions.
+_ties: dict[str, Tie] = {}
+
+
+def tie_to(partition: Ref) -> Tie:
+    """Return what ties this process to a partition."""
+    return _ties.setdefault(partition.identity, Tie())
+
+
 def register(process: Process, registry: str, key: Any, value: Any) -> None:
     """
     Register the process that this is; it is linked to the registry from now on.
@@ -80,24 +113,25 @@ def register(process: Process, registry: str, key: Any, value: Any) -> None:
     """
     packed, its_value = pack_key(key, subject(registry)), pack(value, subject(registry))
     partition = facts_of(registry).partition(packed)
-    # First, so that the registry hears of our end whenever that comes.
-    process.link(partition)
     gone = ""
-    while True:
-        request = ("register", packed.contents, its_value.contents, process.ref, gone)
-        holder, needs_link = partition.call(request)
-        if holder is None:
-            return
-        if holder.is_alive():
-            break
-        # We know of its end before the registry does.
-        gone = holder.identity
-    if not needs_link:
-        process.unlink(partition)
+    with (tie := tie_to(partition)).mutex:
+        # First, so that the registry hears of our end whenever that comes.
+        process.link(partition)
+        while True:
+            request = ("register", packed.contents, its_value.contents, process.ref, gone)
+            holder, needs_link = partition.call(request)
+            if holder is None:
+                return
+            if holder.is_alive():
+                break
+            # We know of its end before the registry does.
+            gone = holder.identity
+        if not needs_link and not tie.locks:
+            process.unlink(partition)
     raise AlreadyRegistered(registry=registry, key=key, holder=holder)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Via(ViaName):
     """
     A name that a registry keeps: any key that can be hashed and pickled.
@@ -106,14 +140,25 @@ class Via(ViaName):
         registry: The name of a registry with unique keys.
         key: The name.
         value: What the registry keeps with it, for a process that starts with this name.
+
+    Raises:
+        SpecError: The registry is no name, or the key cannot be hashed.
     """
 
     registry: str
     key: Any
     value: Any = field(default=None, compare=False)
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.registry, str):
+            rule = "the name of a registry"
+            raise SpecError(subject="Via", field="registry", expected=rule, got=self.registry)
+        check_key(self.key, subject(self.registry))
+
     def __str__(self) -> str:
         return f"{self.registry}[{self.key!r}]"
+
+    __repr__ = __str__
 
     def whereis(self) -> Ref | None:
         """

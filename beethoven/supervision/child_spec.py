@@ -187,9 +187,9 @@ class DynamicFlags:
         _check_flags(self)
 
 
-def validate_child(spec: object, auto_shutdown: AutoShutdown | str) -> ChildSpec:
+def validate_child(spec: object, auto_shutdown: AutoShutdown | str) -> None:
     """
-    Return the specification if a supervisor with that `auto_shutdown` may have it.
+    Fail if a supervisor with that `auto_shutdown` may not have that specification.
 
     Raises:
         SpecError: It is no `ChildSpec`, or is significant where nothing is.
@@ -202,7 +202,6 @@ def validate_child(spec: object, auto_shutdown: AutoShutdown | str) -> ChildSpec
     if spec.significant and auto_shutdown == AutoShutdown.NEVER:
         rule = "False under auto_shutdown 'never'"
         refuse(f"child {spec.id!r}", "significant", rule, got=True)
-    return spec
 
 
 def validate_children(specs: Iterable[object]) -> tuple[ChildSpec, ...]:

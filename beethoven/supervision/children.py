@@ -286,7 +286,6 @@ class Children:
             self.start(child, ChildStatus.STARTING, automatic=True)
             return
         child.start_timed_out = child.status is not ChildStatus.STOPPING
-        self._clear_timer(child)
         self.emit(KillChild(child.attempt))
 
     def gone(self, child: Child, status: ChildStatus, reason: ExitReason | None) -> None:

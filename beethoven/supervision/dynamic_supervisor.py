@@ -36,6 +36,11 @@ class DynamicSupervisor:
 
     child_type: ClassVar[ChildType] = ChildType.SUPERVISOR
 
+    @staticmethod
+    def are_args(args: object) -> bool:
+        """Whether these are args that `child_spec` has written."""
+        return isinstance(args, DynamicFlags)
+
     @classmethod
     def start_link(
         cls,

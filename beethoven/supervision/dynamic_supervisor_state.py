@@ -91,8 +91,7 @@ class DynamicSupervisorState:
     def _take(self, event: Event) -> None:
         match event:
             case Begun():
-                if self._exit_reason is None:
-                    self._children.emit(ReportStarted())
+                self._children.emit(ReportStarted())
             case ChildStarted(attempt):
                 self._children.started(attempt)
             case ChildIgnored(attempt):

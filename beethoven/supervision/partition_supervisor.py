@@ -14,7 +14,7 @@ from beethoven.errors import NoPartitions, NoProcess
 from beethoven.runtime import kernel, names, published, start
 from beethoven.runtime.here import here
 from beethoven.runtime.process import Process
-from beethoven.runtime.reason import SHUTDOWN, ExitReason
+from beethoven.runtime.reason import NORMAL, ExitReason
 from beethoven.runtime.reference import Name, Ref, Target, resolve
 from beethoven.runtime.via import Via
 from beethoven.supervision.checks import check_count, refuse
@@ -24,7 +24,7 @@ from beethoven.supervision.listing import ChildEntry
 from beethoven.supervision.partition_runner import PartitionRunner
 from beethoven.supervision.routing import route
 from beethoven.supervision.sealing import seal
-from beethoven.supervision.supervisor import SupervisorRef
+from beethoven.supervision.supervisor import Supervisor, SupervisorRef
 from beethoven.supervision.supervisor_state import SupervisorState
 from beethoven.vocabulary import ChildType, Strategy
 
@@ -43,6 +43,7 @@ class PartitionSupervisor:
     """
 
     child_type: ClassVar[ChildType] = ChildType.SUPERVISOR
+    are_args = staticmethod(Supervisor.are_args)
 
     @classmethod
     def start_link(
@@ -169,7 +170,7 @@ class PartitionSupervisor:
         return _supervisor(name).count_children()
 
     @staticmethod
-    def stop(name: Target, reason: object = SHUTDOWN, timeout: float | None = None) -> None:
+    def stop(name: Target, reason: object = NORMAL, timeout: float | None = None) -> None:
         """Stop the supervisor with all partitions; see `SupervisorRef.stop`."""
         _supervisor(name).stop(reason, timeout)
 

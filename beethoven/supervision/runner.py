@@ -18,8 +18,9 @@ from beethoven.runtime.client import Client
 from beethoven.runtime.exit_signals import Exit
 from beethoven.runtime.launcher import Child, ChildEvent, Exited
 from beethoven.runtime.process import ParentExit, Process
-from beethoven.runtime.reason import ExitReason, ReasonKind, from_exception
+from beethoven.runtime.reason import ExitReason, ReasonKind, as_reason, from_exception
 from beethoven.runtime.reference import Ref
+from beethoven.runtime.status import CrashReport, Shown, bounded
 from beethoven.runtime.system import System
 from beethoven.supervision import events
 from beethoven.supervision.child_spec import ChildSpec
@@ -76,7 +77,6 @@ class _TimerNews:
 _REQUESTS: Final[Mapping[str, type[events.Query | events.Management]]] = {
     "start_child": events.StartChildRequested,
     "terminate_child": events.TerminateChildRequested,
-    "terminate_process": events.TerminateDynamicChildRequested,
     "restart_child": events.RestartChildRequested,
     "delete_child": events.DeleteChildRequested,
     "which_children": events.WhichChildrenRequested,
@@ -115,8 +115,8 @@ class Runner:
         self._children: dict[int, Child] = {}
         self._attempts: OrderedDict[str, int] = OrderedDict()
         self._obituaries = Obituaries(process)
-        role = type(state).__name__.removesuffix("State")
-        self._system = System(process, SupervisorHost(role, self._entries))
+        self._role = type(state).__name__.removesuffix("State")
+        self._system = System(process, SupervisorHost(self._role, self._entries))
         self._timers: dict[events.TimerKey, int] = {}
         self._waiting: list[tuple[Asker, object]] = []
         self._cause = b""
@@ -160,22 +160,27 @@ class Runner:
                 # A registry that had its name has ended; exit signals of others end no supervisor.
                 return
             case _:
-                self._log.warning("unexpected_message", message=repr(message))
+                self._log.warning("unexpected_message", message=bounded(message))
 
     def _take_frame(
         self, kind: int, client: Client, number: int, payload: bytes | bytearray
     ) -> None:
         try:
             value = pickle.loads(payload)
-        except Exception as error:
+            if kind == framing.STOP:
+                value = as_reason(value)
+        except BaseException as error:
+            # Also one that exits when it is unpickled ends no supervisor.
             client.refuse(number, f"{type(error).__name__}: {error}")
             return
         if self._system.is_tapped:
             self._system.note(_FRAMES.get(kind, "info"), value, client.pid)
         if kind == framing.STOP:
+            if value.is_abnormal:
+                self._process.crash_report = CrashReport(self._role, Shown({}, "", value, ()))
             self._handle(events.ShutdownRequested(value))
         elif kind == framing.INFO:
-            self._log.warning("unexpected_message", message=repr(value))
+            self._log.warning("unexpected_message", message=bounded(value))
         else:
             self._take_request(Asker(client, number, expects_reply=kind == framing.CALL), value)
 
@@ -186,13 +191,13 @@ class Runner:
                 self._waiting = [each for each in self._waiting if each[0].is_there]
                 self._waiting.append((caller, child_id))
                 self._answer_waiting()
-            case ("terminate_process", Ref(identity)):
+            case ("terminate_process", Ref(str(identity))):
                 attempt = self._attempts.get(identity, -1)
                 self._handle(events.TerminateDynamicChildRequested(caller, attempt))
             case (str(verb), *arguments) if _arity(verb) == len(arguments):
                 self._handle(_REQUESTS[verb](caller, *arguments))
             case _:
-                caller.client.refuse(caller.number, f"a supervisor knows no {value!r}")
+                caller.client.refuse(caller.number, f"a supervisor knows no {bounded(value)}")
 
     def _take_child_event(self, attempt: int, event: ChildEvent) -> None:
         if not isinstance(event, launcher.Started):

@@ -58,12 +58,17 @@ def seal(spec: ChildSpec) -> ChildSpec:
     Return the specification with its role and args sealed.
 
     Raises:
-        SpecError: The role cannot be imported by another process, or the args cannot be pickled.
+        SpecError: The role cannot be imported by another process, or the args cannot be pickled,
+            or are none that a supervisor of that class is started with.
     """
     if spec.role is SealedRole:
         return spec
     subject = f"child {spec.id!r}"
     birth.check_importable(spec.role, subject)
+    are_args = getattr(spec.role, "are_args", None)
+    if are_args is not None and not are_args(spec.args):
+        name = spec.role.__name__
+        refuse(subject, "args", f"those of {name}.child_spec(...): use that", got=spec.args)
     try:
         role, args = pickle.dumps(spec.role, 5), pickle.dumps(spec.args, 5)
     except Exception as error:

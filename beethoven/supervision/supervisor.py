@@ -19,9 +19,10 @@ from beethoven.errors import (
 )
 from beethoven.runtime import owner, start
 from beethoven.runtime.process import Process
-from beethoven.runtime.reason import SHUTDOWN, ExitReason
-from beethoven.runtime.reference import Name, Ref
+from beethoven.runtime.reason import NORMAL, ExitReason
+from beethoven.runtime.reference import Name, Ref, Target, resolve
 from beethoven.supervision.backoff import Backoff
+from beethoven.supervision.checks import refuse
 from beethoven.supervision.child_spec import ChildSpec, SupervisorFlags, validate_tree
 from beethoven.supervision.events import ChildCounts
 from beethoven.supervision.listing import ChildEntry
@@ -35,17 +36,23 @@ class SupervisorRef:
     """
     A running supervisor, as its users see it. As a context manager it is stopped at the end.
 
-    Every method raises `NoProcess` or `ProcessExited` if the supervisor is gone.
+    Every method raises `NoProcess` or `ProcessExited` if the supervisor is gone, and `SpecError`
+    if what it finds is no supervisor.
 
-    Attributes:
-        ref: The supervisor's process.
+    Args:
+        target: The supervisor: its reference or its name. A name also finds its successors.
     """
 
-    def __init__(self, ref: Ref) -> None:
-        self.ref = ref
+    def __init__(self, target: Target) -> None:
+        self._target = target
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.ref})"
+        return f"{type(self).__name__}({self._target})"
+
+    @property
+    def ref(self) -> Ref:
+        """The supervisor's process."""
+        return resolve(self._target)
 
     def __enter__(self) -> Self:
         return self
@@ -63,11 +70,13 @@ class SupervisorRef:
             owner.release()
 
     def _ask(self, *request: Any, timeout: float | None = None) -> Any:
-        outcome, value = self.ref.call(request, timeout)
-        if outcome == "error":
-            assert isinstance(value, BeethovenError)
-            raise _unwrapped(value)
-        return value
+        ref = self.ref
+        match answer := ref.call(request, timeout):
+            case ("ok", value):
+                return value
+            case ("error", BeethovenError() as error):
+                raise _unwrapped(error)
+        return refuse(str(ref), "its answer", "that of a supervisor", got=answer)
 
     def which_children(self) -> list[ChildEntry]:
         """Return the children, most recently started first."""
@@ -157,9 +166,14 @@ class SupervisorRef:
         spec: ChildSpec = self._ask("get_child_spec", child_id)
         return unseal(spec)
 
-    def stop(self, reason: object = SHUTDOWN, timeout: float | None = None) -> None:
+    def stop(self, reason: object = NORMAL, timeout: float | None = None) -> None:
         """
         Stop all children in reverse order, then the supervisor; return when all are gone.
+
+        Args:
+            reason: Of the supervisor's own end; the children's is "shutdown". With "normal" the
+                process that has started the supervisor lives on.
+            timeout: Seconds; None waits for ever.
 
         Raises:
             NoProcess: It is gone already.
@@ -196,6 +210,14 @@ class Supervisor:
     """A static supervisor: its children are known when it starts, or added by hand."""
 
     child_type: ClassVar[ChildType] = ChildType.SUPERVISOR
+
+    @staticmethod
+    def are_args(args: object) -> bool:
+        """Whether these are args that `child_spec` has written."""
+        match args:
+            case (SupervisorFlags(), _):
+                return True
+        return False
 
     @classmethod
     def start_link(

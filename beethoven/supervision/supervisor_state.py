@@ -219,8 +219,6 @@ class SupervisorState:
 
     def _is_absorbed(self, child: Child) -> bool:
         """Whether the child was about to be stopped anyway."""
-        if self._exit_reason is not None:
-            return True
         return self._plan is not None and child in self._plan.stops
 
     def _leave(self, child: Child, reason: ExitReason) -> None:
@@ -302,7 +300,7 @@ class SupervisorState:
         starts = (child for child in members if not child.spec.is_temporary)
         return Plan(Purpose.RESTART, deque(stops), deque(starts))
 
-    def _withdraw(self, child: Child, action: Action = Action.STOPPED) -> None:
+    def _withdraw(self, child: Child, action: Action) -> None:
         """Forget what was going to happen to the child."""
         self._children.acted_on(child, action)
         if self._plan is not None:
@@ -349,7 +347,6 @@ class SupervisorState:
         elif (refused := refusal(item, child)) is not None:
             self._children.reply([item.request], refused)
         elif isinstance(item, DeleteChildRequested):
-            self._withdraw(child)
             self._children.remove(child)
             self._children.reply([item.request], None)
         else:
@@ -360,7 +357,7 @@ class SupervisorState:
         self._launch(Plan(Purpose.REQUEST, starts=deque([child])))
 
     def _terminate(self, child: Child, item: TerminateChildRequested) -> None:
-        self._withdraw(child)
+        self._withdraw(child, Action.STOPPED)
         child.waiters.append(item.request)
         if child.attempt is not None:
             self._children.stop(child)

@@ -36,6 +36,9 @@ class Crowd:
 
     def __init__(self, tasks: Iterable[Task]) -> None:
         self.pending = dict.fromkeys(tasks)
+        for task in self.pending:
+            if not isinstance(task, Task):
+                refuse("tasks", "each", "a Task", got=task)
         self._poll = select.poll()
         self._by_descriptor: dict[int, Task] = {}
         self._ready: deque[Task] = deque()

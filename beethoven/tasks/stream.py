@@ -5,6 +5,7 @@ What to do when is decided in `stream_state`; here it is done, while somebody as
 """
 
 import os
+import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from beethoven.errors import TaskTimeout
 from beethoven.runtime import kernel, start
 from beethoven.runtime.exit_signals import Effect, effect_of
 from beethoven.runtime.reason import ExitReason, ReasonKind
+from beethoven.supervision.checks import refuse
 from beethoven.tasks.many import first_result, kill_all
 from beethoven.tasks.results import Exited, ExitedItem, Ok, TaskResult
 from beethoven.tasks.stream_state import (
@@ -137,8 +139,12 @@ class _Run:
         self.state.ended(position, result)
 
     def end(self) -> None:
-        """End what still runs, and the source; nothing, in a forked copy of the process."""
-        if os.getpid() != self._pid:
+        """
+        End what still runs, and the source.
+
+        Not in a forked copy of the process; nor where a program ends, for then its tree ends too.
+        """
+        if os.getpid() != self._pid or sys.is_finalizing():
             return
         try:
             told = [task for task in self._positions if task.tell_to_end(_GRACE)]
@@ -220,6 +226,8 @@ def stream_of(
     Return the stream of the tasks that `start_one` starts for each item.
 
     Raises:
-        SpecError: An option is wrong.
+        SpecError: An option is wrong, or there are no items.
     """
+    if not isinstance(iterable, Iterable) and not hasattr(iterable, "__getitem__"):
+        refuse("stream", "items", "an iterable", got=iterable)
     return TaskStream(iterable, start_one, linked, StreamOptions(**options))

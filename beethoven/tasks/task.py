@@ -24,11 +24,12 @@ from beethoven.runtime.reason import (
 )
 from beethoven.runtime.reference import DEFAULT_TIMEOUT, Ref, check_timeout
 from beethoven.runtime.requests import Reply, Request, Response, send_request
+from beethoven.supervision.checks import refuse
 from beethoven.supervision.child_spec import ChildSpec
 from beethoven.tasks.results import Exited, Ok, TaskResult
 from beethoven.tasks.task_process import RESULT, TaskProcess
 from beethoven.tasks.work import Work, pack, work_of
-from beethoven.vocabulary import BRUTAL_KILL, Restart
+from beethoven.vocabulary import BRUTAL_KILL, INFINITY, Restart
 
 # How long the fork server is asked how a process ended that was gone before it could be asked.
 _REASON_TIMEOUT: Final = 2.0
@@ -180,12 +181,14 @@ class Task:
         Wait for the end of the function, but go on owning the task if it does not come in time.
 
         Returns:
-            `Ok` or `Exited`, once; else None.
+            `Ok` or `Exited`, once; None if it is not there in time.
 
         Raises:
+            TaskTimeout: The result has been taken before, or given up: none will come.
             NotOwner: Another process has started the task.
         """
-        self.peek(timeout)
+        if self.peek(timeout) is None and self.request is None:
+            raise self.late(0.0)
         return self.take()
 
     def ignore(self) -> TaskResult | None:
@@ -204,14 +207,14 @@ class Task:
         return self.take()
 
     def shutdown(
-        self, timeout: float | Literal["brutal_kill"] | None = DEFAULT_TIMEOUT
+        self, timeout: float | Literal["brutal_kill", "infinity"] | None = DEFAULT_TIMEOUT
     ) -> TaskResult | None:
         """
         Unlink the task, end its process, and return when that is gone.
 
         Args:
-            timeout: Seconds between the exit signal `shutdown` and the kill; None waits for ever;
-                "brutal_kill" kills at once.
+            timeout: Seconds between the exit signal `shutdown` and the kill; "infinity" or None
+                waits for ever; "brutal_kill" kills at once.
 
         Returns:
             The result, if it was there before; None if the process has ended as it was told to;
@@ -229,7 +232,10 @@ class Task:
         """Do the first half of `shutdown`. Return false if there is nothing to end."""
         self.check_owner()
         is_brutal = timeout == BRUTAL_KILL
-        if not is_brutal:
+        if isinstance(timeout, str) and timeout not in {BRUTAL_KILL, INFINITY}:
+            rule = "seconds >= 0, None, 'infinity' or 'brutal_kill'"
+            refuse(f"task {self}", "timeout", rule, got=timeout)
+        if not isinstance(timeout, str):
             check_timeout(timeout, self)
         if self.ref is None or (self._is_over and (not self._is_given_up or _is_gone(self.ref, 0))):
             return False
@@ -341,7 +347,12 @@ class Task:
     def __del__(self) -> None:
         # Else the process would wait for somebody to take its result.
         with contextlib.suppress(Exception):
-            self.give_up()
+            try:
+                self.give_up()
+            except NotOwner:
+                # Another thread has dropped the task; it may not use the request.
+                if self._place == _place() and self.request is not None:
+                    self.request.hang_up()
 
 
 def _place() -> tuple[int, str]:

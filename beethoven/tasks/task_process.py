@@ -14,15 +14,19 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from beethoven.errors import ReplyNotPicklable
+from beethoven.log import get_log, masked
 from beethoven.runtime import birth, framing, names, start
 from beethoven.runtime.client import Client
 from beethoven.runtime.exit_signals import Down
 from beethoven.runtime.loop import Stop
+from beethoven.runtime.patience import PATIENCE, TOO_SLOW, within
 from beethoven.runtime.process import Process
 from beethoven.runtime.reason import NORMAL, SHUTDOWN, ExitReason, as_reason, from_exception
 from beethoven.runtime.status import CrashReport, Shown, bounded
 from beethoven.tasks.work import Call, Work, current
 from beethoven.vocabulary import ChildType
+
+log = get_log("task")
 
 # What an owner asks for.
 RESULT: Final = "the result of a task"
@@ -73,6 +77,7 @@ class _Opened:
         process.say(birth.STARTED)
         desk = _Desk(process, work)
         reason, payload = _outcome(work, call)
+        process.end_copy()
         if reason.is_abnormal:
             process.crash_report = _report(process, work, call, reason)
         desk.close(payload)
@@ -110,11 +115,17 @@ def _report(
     """Return what the log is told of a failure (Elixir: "Task ... terminating")."""
     facts = {"function": work.label}
     if isinstance(call, Call):
-        facts["arguments"] = bounded((*call.args, dict(call.kwargs)) if call.kwargs else call.args)
+        facts["arguments"] = _text(call.args)
+        if call.kwargs:
+            facts["keywords"] = _text(masked(call.kwargs))
     if work.owner is not None:
         facts["started_from"] = str(work.owner)
     shown = Shown("", "", reason, ())
     return CrashReport("task", shown, label=process.label or "", facts=facts)
+
+
+def _text(value: object) -> str:
+    return within(PATIENCE, lambda: bounded(value), TOO_SLOW)
 
 
 class _Desk:
@@ -193,18 +204,30 @@ class _Desk:
     def _take(self, message: Any) -> None:
         match message:
             case (framing.STOP, _, _, payload):
-                self._process.leave(_reason(payload))
+                self._stop(payload)
             case (framing.CALL | framing.SYSTEM, client, number, payload):
                 self._take_request(client, number, payload)
             case Down():
                 self._is_deserted = True
+
+    def _stop(self, payload: bytes | bytearray) -> None:
+        try:
+            reason = as_reason(pickle.loads(payload))
+        except BaseException as error:
+            # Also one that exits when it is unpickled ends nobody.
+            cause = f"{type(error).__name__}: {error}"
+            log.warning("unreadable_message", role="task", cause=cause)
+            return
+        if reason.is_abnormal:
+            log.warning("task_stopped", function=self._work.label, reason=str(reason))
+        self._process.leave(reason)
 
     def _take_request(self, client: Client, number: int, payload: bytes) -> None:
         if self._asker is None and self._work.answers and payload == _ASKED:
             self._asker = (client, number)
             self._answer()
         else:
-            client.refuse(number, "a task answers its owner only, and once")
+            client.refuse(number, "it is a task, which answers its owner only, and once")
 
     def _answer(self) -> None:
         if self._is_ready and self._asker is not None and self._payload is not None:
@@ -214,11 +237,3 @@ class _Desk:
             Path(names.socket_path(own.folder, own.identity)).unlink(missing_ok=True)
             client.send(framing.REPLY, number, self._payload)
             self._payload = None
-
-
-def _reason(payload: bytes | bytearray) -> ExitReason:
-    """Return why somebody wants the process to end."""
-    try:
-        return as_reason(pickle.loads(payload))
-    except Exception as error:
-        return from_exception(error)

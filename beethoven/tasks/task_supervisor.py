@@ -14,8 +14,9 @@ from typing import Any, Final, Self, Unpack
 from beethoven import clock
 from beethoven.errors import CallError, ChildNotFound, MaxChildren
 from beethoven.runtime import deaths, owner, start
-from beethoven.runtime.reason import SHUTDOWN, ExitReason
+from beethoven.runtime.reason import NORMAL, ExitReason
 from beethoven.runtime.reference import Name, Ref, Target, resolve
+from beethoven.supervision.checks import refuse
 from beethoven.supervision.child_spec import ChildSpec, DynamicFlags
 from beethoven.supervision.dynamic_supervisor import DynamicSupervisor, DynamicSupervisorRef
 from beethoven.supervision.events import ChildCounts
@@ -227,13 +228,21 @@ class TaskSupervisorRef:
         work = work_of(function, (item,), {}, answers=True)
         return self._owned(replace(work, ends_with_owner=True), shutdown, linked=linked)
 
-    def terminate_child(self, ref: Ref) -> None:
+    def terminate_child(self, task: Task | Ref) -> None:
         """
-        Stop the task that is this process, and wait until it is gone.
+        Stop a task, and wait until its process is gone.
+
+        Args:
+            task: The task or its process.
 
         Raises:
             ChildNotFound: It is no task of this supervisor, or not any more.
         """
+        ref = task.ref if isinstance(task, Task) else task
+        if ref is None:
+            raise ChildNotFound(child=str(task))
+        if not isinstance(ref, Ref):
+            refuse("task supervisor", "the task to end", "a Task or the Ref of one", got=ref)
         if ref.identity not in {each.identity for each in self.children()}:
             raise ChildNotFound(child=str(ref))
         self.supervisor.terminate_process(ref)
@@ -250,7 +259,7 @@ class TaskSupervisorRef:
         """Return how many tasks there are."""
         return self.supervisor.count_children()
 
-    def stop(self, reason: object = SHUTDOWN, timeout: float | None = None) -> None:
+    def stop(self, reason: object = NORMAL, timeout: float | None = None) -> None:
         """Stop all tasks at once, then the supervisor; see `SupervisorRef.stop`."""
         self.supervisor.stop(reason, timeout)
 

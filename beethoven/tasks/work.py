@@ -6,12 +6,14 @@ process, so that a function that cannot be found there is the failure of that ta
 """
 
 import functools
+import inspect
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn
 
 from beethoven.errors import SpecError
+from beethoven.log import masked
 from beethoven.runtime import birth, start
 from beethoven.runtime.reference import Ref
 from beethoven.runtime.status import bounded
@@ -120,7 +122,7 @@ def pack(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str,
     try:
         contents = pickle.dumps(Call(function, args, kwargs), 5)
     except Exception as error:
-        _refuse_call(f"task {label}", function, (*args, *kwargs.values()), error)
+        _refuse_call(f"task {label}", function, (*args, *masked(kwargs).values()), error)
     return Work(label, contents)
 
 
@@ -143,12 +145,15 @@ def label_of(function: Callable[..., Any]) -> str:
     Return the module and the name of a function.
 
     Raises:
-        SpecError: It is no function, or one that no other process can find.
+        SpecError: It is no function, a coroutine function, or one that no other process can find.
     """
     if not callable(function):
         refuse("task", "function", _IMPORTABLE, got=function)
     plain = _plain(function)
     label = f"{_module_of(plain)}.{plain.__qualname__}"
+    if inspect.iscoroutinefunction(plain):
+        rule = "no coroutine function; let a plain one call asyncio.run"
+        refuse(f"task {label}", "function", rule, got=birth.Words("one with async def"))
     where = birth.hiding_place(plain)
     if where or plain.__qualname__ == "<lambda>":
         got = birth.Words(f"one that is defined {where}" if where else "a lambda")

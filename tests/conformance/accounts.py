@@ -4,10 +4,11 @@ Servers with something to hide, for tests of what is shown of them. Children imp
 
 import asyncio
 import os
+import threading
 from dataclasses import replace
 from typing import Any
 
-from beethoven import ExitReason, ReasonKind, Role, Status, debug
+from beethoven import ExitReason, ReasonKind, Role, Status, Stop, debug
 from tests.integration.roles import Puppet, Unpicklable
 
 SECRET = "4711-hidden"
@@ -70,6 +71,48 @@ class ThrowingAccount(Account):
 class JunkAccount(Account):
     def format_status(self, status: Status) -> Any:
         return str(status)
+
+
+class Mute:
+    """Never says what it is."""
+
+    def __repr__(self) -> str:
+        threading.Event().wait()
+        return ""
+
+
+class MuteError(Exception):
+    def __str__(self) -> str:
+        threading.Event().wait()
+        return ""
+
+
+class MuteAccount(Account):
+    """Never says what is to be shown of it."""
+
+    def format_status(self, status: Status) -> Status:
+        threading.Event().wait()
+        return status
+
+
+def crash_with_mute_state(role: Account) -> None:
+    role.mute = Mute()
+    raise ValueError("boom")
+
+
+def crash_with_mute_error(role: Account) -> None:
+    raise MuteError
+
+
+def stop_with_mute_reason(role: Account) -> None:
+    raise Stop(Mute())
+
+
+class AbsurdAccount(Account):
+    """Returns what it must not, and what does not say what it is."""
+
+    def handle_cast(self, request: Any) -> Any:
+        return Mute()
 
 
 class Shy:

@@ -13,13 +13,14 @@ from beethoven import (
     NoReply,
     RegistryRef,
     RequestCollection,
+    call,
     multi_call,
     reply,
     send_request,
 )
 from beethoven.errors import NotOwner
 from beethoven.runtime import deaths
-from tests.integration.roles import Puppet, answer_deferred, end
+from tests.integration.roles import Puppet, answer_deferred, defer, end, kept_callers
 
 
 def ask(role: Puppet, target: Any, request: Any, label: Any = None) -> None:
@@ -138,3 +139,14 @@ def _time_one(kind: str, targets: list[Any]) -> float:
 
 def note_size(role: Puppet, value: bytes) -> None:
     role.seen.append(len(value))
+
+
+async def call_in_a_thread(role: Puppet, target: Any) -> Any:
+    """Wait for a reply that only another coroutine of this process brings about."""
+    import asyncio
+
+    calling = asyncio.create_task(asyncio.to_thread(call, target, (defer,)))
+    while not await asyncio.to_thread(call, target, (kept_callers,)):
+        await asyncio.sleep(0.01)
+    await asyncio.to_thread(call, target, (answer_deferred, "late"))
+    return await calling

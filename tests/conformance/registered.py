@@ -1,11 +1,13 @@
 """Processes in registries, and what tests tell them to do. They import it: it imports little."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from beethoven import Ref, Registry, RegistryRef
 from beethoven.errors import BeethovenError, CallError
+from beethoven.runtime import start
 from tests.integration.roles import Puppet
 
 NAME = "book"
@@ -66,6 +68,33 @@ def lock(role: Puppet, key: object, timeout: float | None = None) -> None:
 
 def unlock(role: Puppet) -> None:
     role.kept.pop().close()
+
+
+def lock_while_unlocking(role: Puppet, first: object, second: object) -> None:
+    """
+    Have a thread of its own take and keep one lock in the middle of releasing another.
+
+    That is where the registry has said that it has nothing of this process any more.
+    """
+    process = start.current.process
+    assert process is not None
+    unlink, is_locked = process.unlink, threading.Event()
+
+    def keep() -> None:
+        with RegistryRef(NAME).lock(second):
+            is_locked.set()
+            threading.Event().wait()
+
+    def unlink_late(ref: Ref) -> None:
+        process.unlink = unlink  # type: ignore[method-assign]
+        threading.Thread(target=keep, daemon=True).start()
+        # In vain, if nobody can get a lock in between.
+        is_locked.wait(1)
+        unlink(ref)
+
+    with RegistryRef(NAME).lock(first):
+        process.unlink = unlink_late  # type: ignore[method-assign]
+    assert is_locked.wait(10)
 
 
 def fail_with_lock(role: Puppet) -> None:

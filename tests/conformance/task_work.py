@@ -20,6 +20,7 @@ from beethoven.runtime.reason import SHUTDOWN
 from beethoven.tasks.many import await_many, yield_many
 from beethoven.tasks.task import Task
 from beethoven.tasks.work import callers
+from tests.conformance.accounts import MuteError
 from tests.integration.roles import Puppet
 
 
@@ -33,6 +34,14 @@ def greet(greeting: str, *, name: str) -> str:
 
 def crash(text: str = "boom") -> None:
     raise ValueError(text)
+
+
+def fail_to_log_in(user: Any, *, password: str, options: Any = None) -> None:
+    raise ValueError("no route")
+
+
+def crash_slowly(value: Any) -> None:
+    raise MuteError
 
 
 def end(reason: Any = "normal") -> None:
@@ -98,6 +107,10 @@ def large(size: int) -> bytes:
     return bytes(size)
 
 
+async def wait_awake() -> None:
+    """Do nothing, as a coroutine does it."""
+
+
 def lock() -> Any:
     """Return what cannot be pickled."""
     return threading.Lock()
@@ -116,6 +129,13 @@ def report_callers_of_inner() -> tuple[Any, Any]:
     """Return this task's process and the callers of a task that this one starts."""
     assert start.current.process is not None
     return start.current.process.ref, Task.async_(report_callers).await_()
+
+
+def await_crash() -> None:
+    """Fail because a task has failed; the link must not be faster."""
+    assert start.current.process is not None
+    start.current.process.trap_exit = True
+    Task.async_(crash).await_()
 
 
 def double_in_inner(value: int) -> Any:

@@ -193,6 +193,26 @@ def test_an_abcast_reaches_all_that_are_there_and_never_fails(puppet, other):
         abcast([puppet], Unpicklable())
 
 
+@pytest.mark.parametrize("several", [multi_call, abcast])
+def test_a_single_target_is_not_several(puppet, several):
+    for target in ("puppet", puppet, Via("registry", 1)):
+        with pytest.raises(SpecError, match=f"{several.__name__}: expected targets to be an iter"):
+            several(target, 1)
+
+
+def test_an_asynchronous_role_calls_in_a_thread_while_its_coroutines_run(puppet):
+    ref = AsyncPuppet.start_link()
+    assert ref.call((asking.call_in_a_thread, "puppet"), 10) == "late"
+    end(ref)
+
+
+def test_a_via_is_shown_in_one_form():
+    name = Via("registry", "key", value=1)
+    assert str(name) == repr(name) == "registry['key']"
+    with pytest.raises(NoProcess, match=r"registry 'registry'"):
+        call(name, 1)
+
+
 @proves("G29", "E90")
 def test_a_multi_call_keeps_replies_and_failures_apart(puppet, other):
     replies, bad = multi_call(["puppet", other, "nobody", "puppet"], (roles.answer, 1))

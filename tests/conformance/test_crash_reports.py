@@ -1,6 +1,7 @@
 """What the log is told of ends and starts, as OTP tests it."""
 
 import os
+import re
 import signal
 
 import pytest
@@ -63,6 +64,8 @@ def test_a_crash_is_reported_with_state_last_message_and_client(log, role):
     assert report["role"] == role.__name__
     assert report["reason"] == "ValueError: boom"
     assert report["traceback"].endswith("ValueError: boom\n")
+    first_step = report["traceback"].splitlines()[1]
+    assert roles.__file__ in first_step or accounts.__file__ in first_step
     assert report["client"] == str(os.getpid())
     assert report["last_message"].startswith("call (<function crash")
     assert SECRET in report["state"]
@@ -116,6 +119,9 @@ def test_a_formatter_that_fails_leaks_nothing_and_hides_no_reason(log, role):
     assert report["reason"] == "ValueError: boom"
     assert report["state"] == FORMATTER_FAILED
     assert report["last_message"] == FORMATTER_FAILED
+    [warning] = log.of("format_status_failed")
+    assert warning["role"] == role.__name__
+    assert re.match("ValueError in |SystemExit in |it returned str", warning["cause"])
     assert SECRET not in log.read()
 
 

@@ -37,7 +37,7 @@ def seen(ref):
 
 def wait_in_silence(ref, path):
     """Wait until a server has written its will, which tells that it has ended, without a word."""
-    wait_until(path.exists, 5)
+    wait_until(lambda: path.exists() and path.stat().st_size > 0, 5)
     return path.read_text("utf-8")
 
 
@@ -263,6 +263,16 @@ def test_a_debug_request_does_not_end_an_idle_timeout(idler):
         assert process_info(idler) is not None
         assert seen_without_a_message(idler) == []
     wait_until(lambda: seen_without_a_message(idler) == ["silence"])
+
+
+def test_a_timer_message_ends_an_idle_timeout_also_while_the_server_is_suspended(idler):
+    idler.call((roles.set_timer, 4 * SHORT, "tick"))
+    idler.call((roles.set_timer, 2 * LONG, "over"))
+    idler.call((servers.be_idle, LONG, "silence"))
+    debug.suspend(idler)
+    wait_until(lambda: debug.get_status(idler).waiting >= 2)
+    debug.resume(idler)
+    wait_until_over(idler, ["tick"])
 
 
 @proves("G28")

@@ -7,10 +7,19 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from beethoven import Ref, Registered, Registry, RegistryRef, Unregistered, errors
+from beethoven import Ref, Registered, Registry, RegistryRef, Unregistered, errors, process_info
 from beethoven.runtime.via import facts_of
 from tests.conformance.cases import proves
-from tests.conformance.registered import NAME, book, do, double, fail_with_lock, lock, unlock
+from tests.conformance.registered import (
+    NAME,
+    book,
+    do,
+    double,
+    fail_with_lock,
+    lock,
+    lock_while_unlocking,
+    unlock,
+)
 from tests.integration.roles import Puppet, Trapper, answer, seen
 from tests.processes import end, fork_servers, wait_until
 
@@ -117,6 +126,31 @@ def test_whoever_ends_while_it_waits_for_a_lock_is_passed_over(keys):
         eve.call((unlock,))
         with registry.lock("a", timeout=5):
             pass
+
+
+def test_a_lock_that_a_thread_takes_while_another_releases_one_goes_with_the_process(keys):
+    with book(1, keys=keys) as (registry, ann):
+        ann.call((lock_while_unlocking, "a", "b"))
+        assert is_linked(ann, registry)
+        kill(ann)
+        with registry.lock("b", timeout=5):
+            pass
+
+
+def test_a_process_without_locks_is_not_linked_to_the_registry():
+    with book(1) as (registry, ann):
+        ann.call((lock, "a"))
+        ann.call((lock, "b"))
+        ann.call((unlock,))
+        assert is_linked(ann, registry)
+        ann.call((unlock,))
+        assert not is_linked(ann, registry)
+
+
+def is_linked(one, other):
+    info = process_info(one)
+    assert info is not None
+    return other.ref in info.links
 
 
 def test_a_lock_that_was_not_granted_in_time_is_never_granted():

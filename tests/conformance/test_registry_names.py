@@ -134,6 +134,27 @@ def test_a_name_in_a_registry_is_taken_found_sent_to_and_freed():
             assert registry.keys(server) == ["hello"]
 
 
+@pytest.mark.parametrize(
+    ("registry", "key", "text"),
+    [(5, 1, "registry to be the name"), (NAME, [1], "key to be a value that can be hashed")],
+)
+def test_what_can_be_no_name_is_refused_where_it_is_written(registry, key, text):
+    with pytest.raises(errors.SpecError, match=text):
+        Via(registry, key)
+
+
+def test_a_registry_tells_what_a_process_has_by_its_name_too():
+    with Registry.start_link(name=NAME) as registry, puppet(Via(NAME, "ann", "value")) as ann:
+        for target in (ann, Via(NAME, "ann")):
+            assert registry.keys(target) == ["ann"]
+            assert registry.values("ann", target) == ["value"]
+        for ask in (registry.keys, lambda target: registry.values("ann", target)):
+            with pytest.raises(errors.NoProcess):
+                ask("nobody")
+            with pytest.raises(errors.SpecError, match="a reference, a name or a Via"):
+                ask(5)  # type: ignore[arg-type]
+
+
 @proves("E139")
 def test_a_name_brings_its_value_along():
     with book(0) as (registry,), puppet(Via(NAME, "hello", ["value"])) as server:

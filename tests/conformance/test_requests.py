@@ -14,6 +14,7 @@ from beethoven import (
     Reply,
     Request,
     RequestCollection,
+    reply,
     send_request,
 )
 from beethoven.errors import (
@@ -379,6 +380,23 @@ def test_an_empty_collection_has_nothing_to_wait_for(puppet):
     assert requests.wait_response() == (Reply(1), None)
     with pytest.raises(NoRequests):
         requests.wait_response()
+
+
+def test_what_is_no_request_is_in_no_collection(puppet):
+    requests = RequestCollection()
+    with pytest.raises(SpecError, match="expected a request to be what send_request returns, got"):
+        requests.add(puppet, "label")
+    assert len(requests) == 0
+
+
+def test_a_request_says_whom_it_is_to(puppet):
+    assert repr(send_request(puppet, (roles.defer,))) == f"<request to {puppet}>"
+    assert repr(send_request("nobody", 1)) == "<request to nobody>"
+
+
+def test_nobody_but_a_caller_is_replied_to():
+    with pytest.raises(SpecError, match=r"reply: expected caller to be the Caller .*, got: 5"):
+        reply(5, 1)  # type: ignore[arg-type]
 
 
 def test_a_request_is_in_one_collection_once(puppet):

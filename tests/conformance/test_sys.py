@@ -1,5 +1,6 @@
 """The debug interface, as in OTP's `sys`, and what servers show of themselves."""
 
+import contextlib
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -156,13 +157,14 @@ def test_the_status_passes_the_formatter_under_a_via_name_too():
 
 @proves("G54", "G55")
 @pytest.mark.parametrize("role", [BrokenAccount, ThrowingAccount, JunkAccount])
-def test_a_formatter_that_fails_is_replaced_by_a_fixed_text_and_harms_nobody(role):
+def test_a_formatter_that_fails_is_replaced_by_a_fixed_text_and_harms_nobody(role, capfd):
     ref = role.start_link()
     debug.log(ref)
     ref.cast((roles.note, SECRET))
     status = debug.get_status(ref)
     assert status.state == FORMATTER_FAILED
     assert SECRET not in repr(status)
+    assert len(LogLines(capfd).of("format_status_failed", role=role.__name__)) == 1
     assert ref.call((roles.seen,)) == [SECRET]
     ref.stop()
 
@@ -272,6 +274,17 @@ def test_a_system_request_does_not_end_an_idle_timeout(either):
     wait_until(lambda: len(debug.get_state(either)["seen"]) == 1)
 
 
+def test_a_message_to_a_suspended_server_ends_its_idle_timeout(either):
+    either.call((accounts.be_idle, 0.5, "idle"))
+    debug.suspend(either)
+    either.cast((roles.note, "message"))
+    wait_until(lambda: debug.get_status(either).waiting == 1)
+    with pytest.raises(CallTimeout):
+        either.call((roles.seen,), timeout=1)
+    debug.resume(either)
+    assert either.call((roles.seen,)) == ["message"]
+
+
 def test_a_server_keeps_as_many_debug_events_as_it_is_asked_to(either):
     either.call((roles.answer, 0))
     debug.log(either, 3)
@@ -371,9 +384,52 @@ def test_a_number_of_events_that_is_none_is_refused(account, most):
         debug.log(account, most)
 
 
-@pytest.mark.parametrize("request_", [("become", 1), ("__init__",), (), 7])
+ABSURD = [
+    ("become", 1),
+    ("__init__",),
+    (),
+    7,
+    ([],),
+    ("keep_log",),
+    ("keep_log", -1),
+    ("keep_log", "many"),
+    ("suspend", 1),
+    roles.ExitsElsewhere(),
+]
+
+
+@pytest.mark.parametrize("request_", ABSURD, ids=str)
 def test_an_unknown_system_request_is_refused(account, request_):
     payload = roles.pickled(request_)
     with pytest.raises(RequestRefused):
         raise connection.request(account, framing.SYSTEM, payload, LIMIT)[1]
     assert account.call((roles.answer, 1)) == 1
+
+
+def test_a_system_request_beyond_what_can_be_done_ends_neither_server_nor_supervisor(account):
+    with Supervisor.start_link([ChildSpec("it", Account)]) as tree:
+        child = tree.child("it")
+        for target in (account, tree.ref):
+            with pytest.raises(RequestRefused, match="OverflowError"):
+                debug.log(target, 2**63)
+        assert tree.child("it") == child
+    assert account.call((roles.answer, 1)) == 1
+
+
+def test_a_state_that_exits_when_it_is_pickled_ends_nobody(account):
+    account.call((roles.hold, roles.Exits))
+    with pytest.raises(ReplyNotPicklable):
+        debug.get_state(account)
+    assert account.call((roles.answer, 1)) == 1
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [("terminate_process", []), ("terminate_child", []), ("fly",), 7, roles.ExitsElsewhere()],
+    ids=str,
+)
+def test_a_request_that_is_none_ends_no_supervisor(request_):
+    with DynamicSupervisor.start_link() as tree:
+        with contextlib.suppress(RequestRefused):
+            connection.request(tree.ref, framing.CALL, roles.pickled(request_), LIMIT)
+        assert tree.count_children().specs == 0

@@ -16,9 +16,11 @@ from beethoven.errors import (
     SpecError,
     TaskTimeout,
 )
+from beethoven.runtime.patience import TOO_SLOW
 from beethoven.tasks.results import Exited, Ok
 from beethoven.tasks.task_process import RESULT
 from tests.conformance import task_work as work
+from tests.conformance.accounts import Mute
 from tests.conformance.cases import proves
 from tests.integration import roles
 from tests.integration.roles import AsyncPuppet, Puppet, Trapper
@@ -209,7 +211,7 @@ def test_a_result_that_comes_after_ignoring_never_reaches_the_owner(trapper, tmp
     assert trapper.call((work.use_task, "ignore")) is None
     work.touch(str(tmp_path / "go on"))
     assert ref.wait(10) is not None
-    assert trapper.call((work.use_task, "yield_", 0)) is None
+    assert isinstance(trapper.call((work.use_task, "yield_", 0)), TaskTimeout)
     assert seen(trapper) == []
 
 
@@ -375,7 +377,8 @@ def test_the_log_tells_of_a_supervised_task_that_fails_the_same(capfd):
     with Supervisor.start_link([spec]) as tree:
         report = log.wait_for("child_terminated", child="child")
         assert report["function"] == f"{work.__name__}.crash"
-        assert report["arguments"] == "({'text': 'oh'},)"
+        assert report["arguments"] == "()"
+        assert report["keywords"] == "{'text': 'oh'}"
         assert report["reason"] == "ValueError: oh"
         assert str(tree.ref) in report["ancestors"]
     assert not log.of("process_crashed")
@@ -389,6 +392,34 @@ def test_the_log_tells_how_a_task_that_fails_had_called_itself(capfd):
     assert log.wait_for("process_crashed")["label"] == "row 17"
 
 
+def test_the_log_does_not_tell_keyword_arguments_that_are_secret(capfd):
+    log = LogLines(capfd)
+    secrets = {"password": "is-4711", "options": {"api_token": "is-4711"}}
+    with pytest.raises(ProcessExited):
+        Task.async_(work.fail_to_log_in, "ada", **secrets).await_()
+    report = log.wait_for("process_crashed")
+    assert report["arguments"] == "('ada',)"
+    assert report["keywords"] == "{'options': {'api_token': '***'}, 'password': '***'}"
+    assert "is-4711" not in log.read()
+
+
+def test_what_cannot_be_pickled_is_refused_without_secret_arguments():
+    with pytest.raises(SpecError, match="arguments") as caught:
+        Task.async_(work.fail_to_log_in, work.lock(), password="4711")
+    assert "4711" not in str(caught.value)
+
+
+def test_a_task_whose_arguments_do_not_say_what_they_are_is_reported_all_the_same(capfd):
+    log = LogLines(capfd)
+    ref = Task.async_(work.crash_slowly, Mute()).ref
+    assert ref is not None
+    assert ref.wait(10) is not None
+    report = log.wait_for("process_crashed")
+    assert report["reason"] == f"MuteError: {TOO_SLOW}"
+    assert report["arguments"] == TOO_SLOW
+    assert "in crash_slowly" in report["traceback"]
+
+
 # What Elixir has no cases for
 
 
@@ -396,6 +427,7 @@ WRONG = {
     "lambda": ([lambda: 1], "a lambda"),
     "closure": ([lambda function: function], "lambda"),
     "no function": (["text"], "'text'"),
+    "coroutine function": ([work.wait_awake], "plain one call asyncio.run, got: one with async"),
     "argument": ([work.double, threading.Lock()], "arguments"),
 }
 
@@ -422,6 +454,20 @@ def test_a_result_that_cannot_be_pickled_is_a_failure_that_says_so():
     assert "expected a reply that can be pickled, got: lock" in reason.detail
 
 
+def test_the_traceback_of_a_task_begins_in_its_function():
+    lines = awaited(work.crash).traceback.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[1].endswith("in crash")
+
+
+def test_a_failure_that_passes_through_several_tasks_has_one_line(owner):
+    reason = awaited(work.await_crash)
+    assert reason.detail.endswith("exited: ValueError: boom")
+    assert "\n" not in reason.detail
+    # What happened there is still told.
+    assert "in crash" in reason.traceback
+
+
 def test_a_large_result_waits_for_an_owner_that_does_something_else(owner):
     owner.call((work.start_task, work.large, 20_000_000))
     owner.call((roles.sleep, 1.5))
@@ -434,6 +480,26 @@ def test_a_task_whose_result_nobody_wants_any_more_ends():
     assert ref is not None
     del task
     assert ref.wait(10) is not None
+
+
+def test_a_task_that_another_thread_drops_ends():
+    tasks = [Task.async_(work.large, 20_000_000)]
+    ref = tasks[0].ref
+    assert ref is not None
+    dropping = threading.Thread(target=tasks.clear)
+    dropping.start()
+    dropping.join()
+    assert ref.wait(10) is not None
+
+
+def test_a_copy_of_the_owner_that_drops_a_task_does_not_end_it(tmp_path):
+    task = Task.async_(work.wait_for, str(tmp_path / "go"), "done")
+    if (pid := os.fork()) == 0:
+        del task
+        os._exit(0)
+    os.waitpid(pid, 0)
+    (tmp_path / "go").touch()
+    assert task.await_() == "done"
 
 
 def test_a_failure_at_once_is_never_lost():
@@ -472,7 +538,7 @@ def test_a_coroutine_awaits_a_task_while_others_run(tmp_path):
 def test_a_task_answers_nobody_else(trapper):
     ref = trapper.call((work.start_task, work.hold))
     for ask in (lambda: ref.call(RESULT), lambda: ref.call(1), lambda: debug.get_state(ref)):
-        with pytest.raises(RequestRefused, match="answers its owner only"):
+        with pytest.raises(RequestRefused, match="refused: it is a task, which answers its owner"):
             ask()
 
 

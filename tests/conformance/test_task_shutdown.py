@@ -10,7 +10,7 @@ from tests.conformance import task_work as work
 from tests.conformance.cases import proves
 from tests.integration import roles
 from tests.integration.roles import Puppet, Trapper
-from tests.processes import end, wait_until
+from tests.processes import end, is_running, wait_until
 
 pytestmark = pytest.mark.process
 
@@ -230,6 +230,12 @@ def test_a_task_whose_result_has_been_taken_cannot_be_killed():
 
 def test_the_timeout_is_checked():
     task = held()
-    with pytest.raises(SpecError, match="timeout"):
-        task.shutdown("gently")  # type: ignore[arg-type]
-    assert task.shutdown() is None
+    for wrong, rule in (
+        ("brutal", "seconds >= 0, None, 'infinity' or 'brutal_kill'"),
+        (-1, "seco"),
+    ):
+        with pytest.raises(SpecError, match=f"expected timeout to be {rule}"):
+            task.shutdown(wrong)  # type: ignore[arg-type]
+    assert task.ref is not None
+    assert task.shutdown("infinity") is None
+    assert not is_running(task.ref.pid)

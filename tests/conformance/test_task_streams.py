@@ -32,7 +32,7 @@ from tests.conformance import streaming
 from tests.conformance.cases import proves
 from tests.integration import roles
 from tests.integration.roles import Puppet, Trapper
-from tests.processes import end, is_running, wait_until
+from tests.processes import end, is_running, program, wait_until
 
 pytestmark = pytest.mark.process
 
@@ -352,10 +352,13 @@ def test_a_timeout_that_the_consumer_survives_leaves_nothing(trapper, tmp_path):
 
 @proves("E269")
 def test_without_an_order_results_come_as_they_are_completed(tmp_path):
-    slow = partial(streaming.double_after_the_others, str(tmp_path), 3)
-    results = list(async_stream(range(4), slow, max_concurrency=4, ordered=False))
-    assert results[-1] == Ok(0)
-    assert sorted(map(repr, results)) == sorted(map(repr, doubled(range(4))))
+    # The first one ends when the results of the others are here.
+    slow = partial(streaming.double_after_the_others, str(tmp_path), 4)
+    results = iter(async_stream(range(4), slow, max_concurrency=4, ordered=False, timeout=60))
+    others = [next(results) for _ in range(3)]
+    tmp_path.joinpath("go on").touch()
+    assert sorted(map(repr, others)) == sorted(map(repr, doubled(range(1, 4))))
+    assert list(results) == [Ok(0)]
 
 
 @proves("E270")
@@ -390,6 +393,27 @@ def test_a_wrong_option_is_refused_where_the_stream_is_made(field, value):
     with pytest.raises(SpecError, match=f"stream: expected {field} to be"):
         async_stream(source, streaming.double, **{field: value})
     assert source.taken == []
+
+
+def test_what_has_no_items_is_refused_where_the_stream_is_made(stream):
+    with pytest.raises(SpecError, match="stream: expected items to be an iterable, got: 5"):
+        stream(5, streaming.double)
+
+
+LEFT = """
+    import time
+    from beethoven import async_stream
+
+    if __name__ == "__main__":
+        results = iter(async_stream([0, 60], time.sleep, max_concurrency=2))
+        print(next(results).value, flush=True)
+"""
+
+
+def test_a_program_that_ends_in_the_middle_of_a_stream_says_nothing(tmp_path):
+    with program(LEFT, tmp_path) as running:
+        assert running.line() == "None"
+        assert running.finish() == (0, "", "")
 
 
 def test_a_function_that_no_process_can_find_is_refused_where_the_stream_is_made(stream):

@@ -13,6 +13,7 @@ from beethoven import (
     Ok,
     ReasonKind,
     Supervisor,
+    Task,
     TaskSupervisor,
     TaskSupervisorRef,
     whereis,
@@ -234,6 +235,16 @@ def test_a_task_can_be_terminated_once(tasks):
     assert tasks.children() == []
     with pytest.raises(ChildNotFound):
         tasks.terminate_child(ref)
+
+
+def test_a_task_that_is_awaited_can_be_terminated_too(tasks):
+    task = tasks.async_nolink(streaming.wait_for_ever)
+    tasks.terminate_child(task)
+    assert not is_running(task.ref.pid)
+    with pytest.raises(ChildNotFound):
+        tasks.terminate_child(Task.completed(1))
+    with pytest.raises(SpecError, match="expected the task to end to be a Task or the Ref of one"):
+        tasks.terminate_child("f")
 
 
 @proves("E321")

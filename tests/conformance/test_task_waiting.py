@@ -146,7 +146,6 @@ def test_no_result_in_time_is_none_and_the_task_stays_usable(tmp_path):
     assert task.yield_(0.05) is None
     work.touch(str(tmp_path / "go on"))
     assert task.yield_() == Ok("done")
-    assert task.yield_(0) is None
 
 
 @proves("E230")
@@ -260,6 +259,24 @@ def test_whichever_ends_first_is_taken_first(held, tmp_path):
 def test_a_result_whose_pieces_arrive_one_by_one_is_one_result():
     tasks = [Task.async_(work.large, 5_000_000) for _ in range(3)]
     assert [len(each) for each in await_many(tasks, 60)] == [5_000_000] * 3
+
+
+def test_nobody_waits_in_vain_for_a_result_that_has_been_taken_or_given_up(held):
+    taken = over(Task.async_(work.double, 1))
+    assert taken.yield_() == Ok(2)
+    assert held.ignore() is None
+    for task in (taken, held):
+        with pytest.raises(TaskTimeout, match="its result has been taken or given up"):
+            task.yield_(60)
+        assert yield_many([task], 60) == [(task, None)]
+
+
+@pytest.mark.parametrize("wait", [await_many, yield_many, first_result])
+def test_what_is_no_task_is_refused_where_many_are_waited_for(held, wait):
+    for wrong in (1, held.ref):
+        with pytest.raises(SpecError, match="tasks: expected each to be a Task, got: "):
+            wait([held, wrong])
+    assert held.request is not None
 
 
 def test_options_are_checked(held):

@@ -379,6 +379,28 @@ class ReadableHereOnly:
         return _complain, (os.getpid(),)
 
 
+class Exits:
+    """Exits whoever pickles it."""
+
+    def __reduce__(self) -> Any:
+        sys.exit(7)
+
+
+class ExitsElsewhere:
+    """Can be pickled, and exits whoever unpickles it."""
+
+    def __reduce__(self) -> Any:
+        return sys.exit, (7,)
+
+
+def hold(role: Puppet, kind: type) -> None:
+    role.kept.append(kind())
+
+
+def answer_new(role: Puppet, kind: type) -> Any:
+    return kind()
+
+
 def answer_unreadable(role: Puppet) -> Any:
     return ReadableHereOnly()
 
@@ -467,6 +489,22 @@ def _double_fork() -> int:
         os._exit(0)
     os.waitpid(child, 0)
     return int(os.read(reader, 20))
+
+
+def fork(role: Any, how: str) -> Any:
+    """Fork, and have the copy come out of the callback; return the exit code of the copy."""
+    copy = os.fork()
+    if copy:
+        return os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
+    if how == "exits":
+        sys.exit(0)
+    if how == "raises":
+        raise ValueError("the copy")
+    return "of the copy"
+
+
+def fork_and_note(role: Puppet, how: str) -> None:
+    role.seen.append(fork(role, how))
 
 
 def _multiprocess(method: str) -> int:

@@ -11,7 +11,15 @@ import pytest
 from beethoven import Backoff, ChildSpec, DynamicSupervisor, Supervisor, whereis
 from beethoven.errors import CallError, ChildStartFailed
 from beethoven.log import LogFormat, PrettyFormatter, format_for, get_log, send_to
-from tests.conformance.accounts import Account, Hoarder, TrappingAccount
+from beethoven.runtime.patience import TOO_SLOW
+from tests.conformance import accounts
+from tests.conformance.accounts import (
+    AbsurdAccount,
+    Account,
+    Hoarder,
+    MuteAccount,
+    TrappingAccount,
+)
 from tests.integration import roles
 from tests.integration.roles import Puppet
 from tests.log_lines import LogLines
@@ -166,6 +174,40 @@ def test_a_process_with_much_to_say_ends_though_nobody_listens():
     with pytest.raises(CallError, match="xxx"):
         ref.call((roles.crash, "x" * 10_000_000))
     wait_until(lambda: not is_running(ref.pid))
+
+
+def bad(callback):
+    return f"bad return value of {callback}: Mute {TOO_SLOW}"
+
+
+@pytest.mark.parametrize(
+    ("role", "request_", "reason"),
+    [
+        (Account, roles.crash, "ValueError: boom"),
+        (MuteAccount, roles.crash, "ValueError: boom"),
+        (Account, accounts.crash_with_mute_state, "ValueError: boom"),
+        (Account, accounts.crash_with_mute_error, f"MuteError: {TOO_SLOW}"),
+        (Account, accounts.stop_with_mute_reason, f"Mute {TOO_SLOW}"),
+        (AbsurdAccount, roles.answer, bad("handle_cast")),
+    ],
+)
+def test_values_that_never_say_what_they_are_delay_no_report_and_no_restart(
+    log, role, request_, reason
+):
+    with Supervisor.start_link([ChildSpec("it", role)]) as tree:
+        ref = tree.child("it")
+        ref.cast((request_,))
+        report = log.wait_for("child_terminated", child="it")
+        assert (report["reason"], report["action"]) == (reason, "restarted")
+        is_mute = role is MuteAccount or request_ is accounts.crash_with_mute_state
+        assert (report["state"] == TOO_SLOW) == is_mute
+        wait_until(lambda: tree.child("it") not in {None, ref})
+        assert tree.child("it").call((roles.answer, 1)) == 1
+
+
+def test_a_start_that_fails_without_saying_why_fails_all_the_same():
+    with pytest.raises(accounts.MuteError):
+        Account.start_link((accounts.crash_with_mute_error,))
 
 
 def test_a_secret_that_is_called_one_is_never_shown(log):

@@ -3,7 +3,7 @@ import signal
 import pytest
 
 from beethoven import clock
-from beethoven.errors import ProcessExited
+from beethoven.errors import ProcessExited, SpecError
 from tests.integration import roles
 from tests.integration.roles import AsyncPuppet, Plain, Puppet, Trapper
 from tests.processes import end, is_running, wait_until
@@ -75,6 +75,24 @@ def test_a_cancelled_timer_never_rings(puppet):
 def test_a_timer_may_be_set_for_years(puppet):
     puppet.call((roles.set_timer, 1e9, "in thirty years"))
     assert puppet.call((roles.answer, "alive")) == "alive"
+
+
+@pytest.mark.parametrize("delay", [-1, "soon", None, float("nan"), float("inf"), True])
+def test_what_is_no_time_is_refused(puppet, delay):
+    text = r"Puppet\.send_after: expected delay to be seconds >= 0"
+    with pytest.raises(ProcessExited, match=text):
+        puppet.call((roles.set_timer, delay, "never"))
+
+
+def test_a_role_that_was_never_started_says_so():
+    role = Puppet()
+    for use in (
+        lambda: role.send_after(1, "never"),
+        lambda: role.set_label("mine"),
+        lambda: role.ref,
+    ):
+        with pytest.raises(SpecError, match="start_link or start has started"):
+            use()
 
 
 def test_timers_ring_in_the_order_of_their_times(puppet):

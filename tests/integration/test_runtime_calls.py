@@ -5,7 +5,18 @@ import threading
 
 import pytest
 
-from beethoven import ExitReason, ReasonKind, Ref, call, cast, clock, send
+from beethoven import (
+    ExitReason,
+    Failure,
+    ReasonKind,
+    Ref,
+    Reply,
+    call,
+    cast,
+    clock,
+    send,
+    send_request,
+)
 from beethoven.errors import (
     CallingSelf,
     CallTimeout,
@@ -15,7 +26,7 @@ from beethoven.errors import (
     RequestRefused,
     SpecError,
 )
-from beethoven.runtime import connection
+from beethoven.runtime import connection, framing
 from tests.integration import roles
 from tests.integration.roles import Plain, Puppet, Trapper, Unpicklable
 from tests.processes import end, wait_until
@@ -214,6 +225,49 @@ def test_a_request_that_cannot_be_read_is_refused_and_the_process_lives(puppet):
     assert puppet.call((roles.answer, "alive")) == "alive"
 
 
+def test_a_request_that_exits_when_it_is_read_is_refused_and_the_process_lives(puppet):
+    with pytest.raises(RequestRefused, match="SystemExit"):
+        puppet.call(roles.ExitsElsewhere())
+    assert puppet.call((roles.answer, "alive")) == "alive"
+
+
+@pytest.mark.parametrize("kind", [roles.Exits, roles.ExitsElsewhere])
+def test_a_reply_that_exits_when_it_is_written_or_read_ends_nobody(puppet, kind):
+    with pytest.raises(ReplyNotPicklable):
+        puppet.call((roles.answer_new, kind))
+    assert puppet.call((roles.answer, "alive")) == "alive"
+
+
+def test_what_exits_when_it_is_read_is_no_link(puppet):
+    frames = [framing.LINK, framing.EXIT, framing.EXIT_SIGNAL]
+    for kind in frames:
+        connection.post(puppet, kind, roles.pickled(roles.ExitsElsewhere()))
+    assert puppet.call((roles.answer, "alive")) == "alive"
+
+
+class Interrupted(Exception):
+    """Raised by a signal handler."""
+
+
+def test_a_connection_is_not_used_again_after_a_wait_on_it_was_interrupted(puppet):
+    def interrupt(*_):
+        raise Interrupted
+
+    first = send_request(puppet, (roles.answer_after, 0.5, 1))
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        with pytest.raises(Interrupted):
+            first.wait_response()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert isinstance(first.wait_response(), Failure)
+    assert send_request(puppet, (roles.answer, 2)).receive_response() == Reply(2)
+    last = send_request(puppet, (roles.leave, 3)).receive_response()
+    assert isinstance(last, Failure)
+    assert "exit code 3" in str(last.error)
+
+
 def test_the_reply_of_a_stop_comes_after_terminate(puppet, tmp_path):
     will = tmp_path / "will"
     puppet.call((roles.write_will, str(will)))
@@ -243,6 +297,11 @@ def test_a_timeout_must_be_seconds(puppet, timeout):
 @pytest.mark.parametrize("timeout", [None, 1e9, 3])
 def test_a_timeout_may_be_long_or_none(puppet, timeout):
     assert puppet.call((roles.answer, 1), timeout) == 1
+
+
+def test_a_long_request_may_have_a_long_timeout(puppet):
+    month = 30 * 86_400
+    assert puppet.call((roles.size_of, bytes(3_000_000)), timeout=month) == 3_000_000
 
 
 def test_a_call_with_no_time_at_all_is_too_late_or_answered(puppet):

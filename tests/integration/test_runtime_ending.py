@@ -2,10 +2,22 @@
 
 import pytest
 
-from beethoven import ExitReason, ReasonKind, clock, stop, whereis
+from beethoven import (
+    ChildSpec,
+    ExitReason,
+    ReasonKind,
+    Supervisor,
+    Task,
+    clock,
+    process_info,
+    stop,
+    whereis,
+)
 from beethoven.errors import CallTimeout, NoProcess, ProcessExited
+from beethoven.runtime import connection, framing
 from tests.integration import roles
 from tests.integration.roles import Puppet, Trapper
+from tests.log_lines import LogLines
 from tests.processes import end, is_running, wait_until
 
 pytestmark = pytest.mark.process
@@ -160,3 +172,29 @@ def test_what_a_role_registered_with_atexit_runs_and_its_output_is_flushed(capfd
     puppet.stop()
     assert (tmp_path / "ran").exists()
     assert capfd.readouterr().out == "no line end"
+
+
+ENDS = {
+    "role": Puppet.start_link,
+    "supervisor": lambda: Supervisor.start_link([ChildSpec("it", Puppet)]).ref,
+    "task": lambda: Task.start(roles.sleep, None, 30),
+}
+
+
+@pytest.mark.parametrize("kind", ENDS)
+def test_a_stop_for_no_reason_of_ours_ends_with_its_text_and_is_logged(kind, capfd):
+    log, ref = LogLines(capfd), ENDS[kind]()
+    with pytest.raises(ProcessExited) as caught:
+        connection.request(ref, framing.STOP, roles.pickled(["no reason"]), 10)
+    assert caught.value.reason == ExitReason(ReasonKind.OTHER, "['no reason']")
+    event = "task_stopped" if kind == "task" else "process_crashed"
+    assert [line["reason"] for line in log.of(event)] == ["['no reason']"]
+
+
+@pytest.mark.parametrize("payload", [b"", b"no pickle", roles.pickled(roles.ExitsElsewhere())])
+@pytest.mark.parametrize("kind", ENDS)
+def test_a_stop_that_cannot_be_read_ends_nobody(kind, payload, capfd):
+    ref = ENDS[kind]()
+    connection.post(ref, framing.STOP, payload)
+    process_info(ref)
+    ref.stop("shutdown", timeout=10)

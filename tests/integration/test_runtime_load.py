@@ -1,10 +1,15 @@
+import os
+import signal
+import socket
 import threading
 
 import pytest
 
-from beethoven import clock
-from beethoven.errors import Overloaded
+from beethoven import clock, whereis
+from beethoven.errors import CallTimeout, Overloaded
 from beethoven.runtime import connection, framing
+from beethoven.runtime.names import socket_path
+from beethoven.runtime.unixsocket import is_listening
 from tests.integration import roles
 from tests.integration.roles import Puppet
 from tests.processes import end
@@ -63,7 +68,7 @@ def test_a_flood_of_casts_arrives_whole_if_the_receiver_keeps_up(puppet):
 
 def test_a_caller_that_takes_no_replies_does_not_hold_up_others(puppet):
     """It asks for much and reads nothing."""
-    greedy = connection._connect(puppet)
+    greedy = connection._connect(puppet, 5.0)
     payload = roles.pickled((roles.large_answer, 1_000_000))
     for _ in range(20):
         greedy.send(framing.CALL, payload, 5.0)
@@ -114,3 +119,45 @@ def test_callers_wait_while_a_process_has_no_descriptor_left(puppet):
     other = Puppet.start_link()
     assert other.call((roles.call_other, puppet, (roles.answer, 1))) == 1
     other.stop()
+
+
+@pytest.fixture
+def frozen():
+    ref = Puppet.start_link(name="frozen")
+    os.kill(ref.pid, signal.SIGSTOP)
+    yield ref
+    os.kill(ref.pid, signal.SIGCONT)
+    end(ref)
+
+
+def has_room(ref):
+    """Try to be a caller of a process for a moment; return whether it was still possible."""
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.setblocking(False)
+        try:
+            caller.connect(socket_path(ref.folder, ref.identity))
+        except BlockingIOError:
+            return False
+    return True
+
+
+def test_whoever_only_looks_for_a_process_takes_the_place_of_no_caller(frozen):
+    for _ in range(1100):
+        assert whereis("frozen") == frozen
+        assert frozen.is_alive()
+    assert has_room(frozen)
+
+
+def test_a_process_that_can_take_no_more_callers_lives_and_holds_nobody_up(frozen, monkeypatch):
+    monkeypatch.setattr(connection, "CAST_TIMEOUT", 0.2)
+    while has_room(frozen):
+        pass
+    assert is_listening(socket_path(frozen.folder, frozen.identity))
+    begun = clock.monotonic()
+    with pytest.raises(CallTimeout):
+        frozen.call((roles.answer, 1), timeout=0.2)
+    with pytest.raises(Overloaded):
+        frozen.cast((roles.note, 1))
+    assert clock.monotonic() - begun < 3
+    os.kill(frozen.pid, signal.SIGCONT)
+    assert frozen.call((roles.answer, 1), timeout=10) == 1

@@ -141,7 +141,7 @@ def test_somebody_who_waits_for_a_child_learns_of_the_end(journal):
         supervisor.child("a", timeout=0.3)
     supervisor.stop()
     asking.join()
-    assert found == ["shutdown"]
+    assert found == ["normal"]
 
 
 def test_a_grandchild_stops_before_the_older_siblings_of_its_supervisor(journal):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from beethoven import DynamicSupervisor, Supervisor
 from beethoven.errors import SpecError
 from beethoven.supervision.backoff import Backoff
+from beethoven.supervision.checks import check_count
 from beethoven.supervision.child_spec import (
     ChildSpec,
     DynamicFlags,
@@ -150,7 +151,8 @@ def test_wrong_children_are_refused(children: Any, message: str) -> None:
 def test_a_significant_child_needs_an_auto_shutdown() -> None:
     child = ChildSpec("a", Server, restart="transient", significant=True)
     assert validate_tree(SupervisorFlags(auto_shutdown="any_significant"), [child]) == (child,)
-    with pytest.raises(SpecError, match="significant to be False under auto_shutdown 'never'"):
+    rule = "significant to be False under auto_shutdown 'never', got: True"
+    with pytest.raises(SpecError, match=rule):
         validate_tree(SupervisorFlags(), [child])
 
 
@@ -167,6 +169,17 @@ def test_what_is_left_out_is_otp_s_default() -> None:
     assert ChildSpec("a", Supervisor, shutdown=1).shutdown == 1.0
     assert ChildSpec("a", DynamicSupervisor).is_supervisor
     assert not ChildSpec("a", Supervisor, type="worker").is_supervisor
+
+
+def test_times_may_be_fractions_of_a_second() -> None:
+    child = ChildSpec("a", Server, max_seconds=0.5, start_timeout=0.5)
+    assert (child.max_seconds, child.start_timeout) == (0.5, 0.5)
+    assert ChildSpec("a", Server, start_timeout="infinity").start_timeout == "infinity"
+    assert SupervisorFlags(max_seconds=0.5).max_seconds == 0.5
+
+
+def test_a_count_is_returned_as_it_is() -> None:
+    assert check_count("supervisor", "partitions", 3) == 3
 
 
 def attempt(kind: Any, *args: Any, **fields: Any) -> tuple[Any, SpecError | None]:

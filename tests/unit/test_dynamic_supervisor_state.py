@@ -129,6 +129,53 @@ def test_a_slow_start_delays_nobody() -> None:
     assert str(failure.reason) == "start_timeout: 2 s"
 
 
+def test_it_has_started_at_once() -> None:
+    assert dynamic().is_reported_started
+
+
+def test_only_starts_by_the_supervisor_itself_count_as_restarts() -> None:
+    world = dynamic(keep_ended=True)
+    started(world, "a", restart="transient")
+    world.crash("a", reason=NORMAL)
+    world.ask(ev.RestartChildRequested, "a")
+    assert world.listing()["a"].restarts == 0
+    world.crash("a")
+    assert world.listing()["a"].restarts == 1
+
+
+def test_there_is_nothing_to_delete_where_ended_children_are_not_kept() -> None:
+    world = dynamic()
+    started(world, "a")
+    refused = world.ask(ev.DeleteChildRequested, "a")
+    assert str(refused) == "dynamic supervisor 'tree' keeps no stopped child 'a'"
+
+
+def test_a_child_that_ignores_its_start_after_it_was_told_to_stop_has_stopped() -> None:
+    world = dynamic()
+    world.init["a"], world.on_stop["a"] = [Ignore(1.0)], [Defy()]
+    starting = world.request(ev.StartChildRequested, spec("a"))
+    stopping = world.request(ev.TerminateChildRequested, "a")
+    world.advance(1.0)
+    assert str(world.replies[starting]) == "child 'a' could not start: shutdown"
+    assert world.replies[stopping] == OK
+    assert world.statuses() == {}
+
+
+def test_an_intensity_that_is_exceeded_is_reported() -> None:
+    world = dynamic(max_restarts=0)
+    started(world, "a")
+    world.crash("a")
+    assert world.reported("intensity_exceeded") == ["a"]
+
+
+def test_a_start_that_is_awaited_when_the_supervisor_stops_is_refused_at_once() -> None:
+    world = dynamic()
+    world.init["a"], world.on_stop["a"] = [Hang()], [Obey(1.0)]
+    waiting = world.request(ev.StartChildRequested, spec("a"))
+    world.deliver(ev.ShutdownRequested(SHUTDOWN))
+    assert str(world.replies[waiting]) == "supervisor 'tree' is stopping"
+
+
 def test_an_attempt_that_was_replaced_is_nobody() -> None:
     world = dynamic()
     first = started(world, "a")
@@ -136,6 +183,15 @@ def test_an_attempt_that_was_replaced_is_nobody() -> None:
     gone = world.ask(ev.TerminateDynamicChildRequested, first)
     assert str(gone) == f"no child of attempt {first}"
     assert world.ask(ev.TerminateDynamicChildRequested, world.attempt("a")) == OK
+
+
+def test_an_event_of_an_old_incarnation_is_ignored() -> None:
+    world = dynamic()
+    old = started(world, "a")
+    world.crash("a")
+    for event in (ev.ChildStarted(old), ev.ChildExited(old, CRASH), ev.ChildIgnored(old)):
+        assert world.state.handle(event, now=world.now) == []
+    assert world.running() == ["a"]
 
 
 def test_a_child_may_be_addressed_by_its_id_where_only_one_has_it() -> None:
@@ -146,6 +202,10 @@ def test_a_child_may_be_addressed_by_its_id_where_only_one_has_it() -> None:
     assert isinstance(world.ask(ev.RestartChildRequested, "b"), errors.ChildNotFound)
     assert world.ask(ev.TerminateChildRequested, "a") == OK
     assert isinstance(world.ask(ev.TerminateChildRequested, "a"), errors.ChildNotFound)
+    started(world, "c")
+    started(world, "c")
+    refused = world.ask(ev.TerminateChildRequested, "c")
+    assert str(refused) == "expected one child of id 'c', got: 2"
 
 
 def test_with_a_backoff_a_bad_child_harms_nobody_and_is_retried() -> None:
@@ -171,6 +231,7 @@ def test_a_failed_child_can_be_terminated_under_the_attempt_that_last_ran() -> N
     assert world.ask(ev.TerminateDynamicChildRequested, attempt) == OK
     world.advance(60.0)
     assert world.statuses() == {}
+    assert not world.processes
 
 
 def test_with_a_backoff_a_temporary_child_that_does_not_start_is_forgotten() -> None:

@@ -4,7 +4,9 @@ import pickle
 import subprocess
 import sys
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -88,6 +90,35 @@ def test_a_key_is_the_same_in_every_process():
 def test_what_cannot_be_hashed_and_pickled_is_no_key(key):
     with pytest.raises(SpecError, match="test: expected key to be a value that can be hashed and"):
         pack_key(key, "test")
+
+
+class Pair(NamedTuple):
+    first: object
+    second: int = 0
+
+
+class Members(frozenset[str]):
+    pass
+
+
+@pytest.mark.parametrize("tags", [frozenset([0, 8]), frozenset([8, 0]), (1, frozenset())])
+@pytest.mark.parametrize("make", [lambda tags: Point(tags, ""), Pair, lambda tags: (1, Pair(tags))])
+def test_a_set_inside_of_an_object_is_refused_for_its_order_says_nothing(make, tags):
+    with pytest.raises(SpecError, match="a frozenset inside of another object has no order"):
+        pack_key(make(tags), "test")
+
+
+def test_a_set_of_a_class_of_its_own_is_refused():
+    with pytest.raises(SpecError, match="a Members inside of another object has no order"):
+        pack_key(Members("ab"), "test")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(0.0, -0.0), (Decimal("1.0"), Decimal("1.00")), (Pair(1), (1, 0))]
+)
+def test_what_is_equal_and_not_written_in_the_same_way_is_two_keys(one, other):
+    assert one == other
+    assert packed(one) != packed(other)
 
 
 def test_a_value_that_cannot_be_pickled_is_an_error():

@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from beethoven import Role
+from beethoven.errors import ProcessExited
 from beethoven.runtime import reason
 from beethoven.runtime.reason import (
     KILLED,
@@ -86,6 +88,26 @@ def test_a_wait_status_becomes_a_reason_and_is_always_abnormal(status, out_of_me
     found = from_wait_status(status, out_of_memory=out_of_memory)
     assert found == expected
     assert found.is_abnormal
+
+
+def test_an_exception_that_tells_of_another_process_gives_the_first_line_of_its_text():
+    inner = from_exception(ValueError("boom"))
+    assert "\n" in str(ProcessExited(target="task", reason=inner))
+    found = from_exception(ProcessExited(target="task", reason=inner))
+    assert found.detail.endswith("ProcessExited: task: exited: ValueError: boom")
+    assert found.traceback.count("ValueError: boom") == 2
+    assert from_exception(ValueError("one\ntwo")).detail == "ValueError: one\ntwo"
+
+
+def test_a_traceback_begins_with_the_step_of_the_user_if_there_is_one():
+    with pytest.raises(NotImplementedError) as caught:
+        Role().handle_cast(1)
+    error = caught.value
+    whole = error.__traceback__
+    assert whole is not None
+    assert __file__ in from_exception(error).traceback.splitlines()[1]
+    ours = from_exception(error.with_traceback(whole.tb_next)).traceback
+    assert "role.py" in ours.splitlines()[1]
 
 
 def test_an_exception_gives_its_text_and_its_traceback():

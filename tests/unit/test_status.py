@@ -1,5 +1,6 @@
 """What is shown of a server: small, as its formatter wants it, and text only."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -96,7 +97,8 @@ def test_a_formatter_that_fails_shows_nothing_but_the_reason(error):
 
     event = DebugEvent("call", "4711", None, 0.0)
     shown = show(Server(fail), Status({"pin": "4711"}, ("call", "4711"), CRASH, (event,)))
-    assert shown == Shown(FORMATTER_FAILED, FORMATTER_FAILED, CRASH, ())
+    assert replace(shown, fault="") == Shown(FORMATTER_FAILED, FORMATTER_FAILED, CRASH, ())
+    assert re.fullmatch(rf"{type(error).__name__} in .*fail, {__file__}:\d+", shown.fault)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,9 @@ def test_a_formatter_that_fails_shows_nothing_but_the_reason(error):
     [None, {"state": 1}, Status({}, log=7)],  # type: ignore[arg-type]
 )
 def test_what_is_no_status_counts_as_a_failure(junk):
-    assert show(Server(lambda _: junk), Status({"pin": "4711"})).state == FORMATTER_FAILED
+    shown = show(Server(lambda _: junk), Status({"pin": "4711"}))
+    assert shown.state == FORMATTER_FAILED
+    assert shown.fault
 
 
 def test_a_report_leaves_out_what_it_does_not_know():

@@ -5,7 +5,7 @@ import pytest
 from beethoven.runtime.reason import NORMAL
 from beethoven.supervision import events as ev
 from beethoven.supervision.backoff import Backoff
-from tests.supervision_world import CRASH, Hang, dynamic, spec, supervisor
+from tests.supervision_world import CRASH, Fail, Hang, dynamic, spec, supervisor
 
 
 def actions(world):
@@ -84,3 +84,36 @@ def test_a_crash_that_waits_when_its_child_is_terminated_is_reported():
     world.crash("a", reason=CRASH)
     world.request(ev.TerminateChildRequested, "a")
     assert actions(world) == [("a", "stopped")]
+
+
+def test_the_end_of_a_child_is_reported_with_its_process_and_as_loud_as_it_is_wrong():
+    world = supervisor("a").begin()
+    attempts = [world.attempt("a")]
+    world.crash("a")
+    attempts.append(world.attempt("a"))
+    world.crash("a", reason=NORMAL)
+    reports = [each for each in world.reports if each.event == "child_terminated"]
+    assert [each.level for each in reports] == ["warning", "info"]
+    assert [each.fields["attempt"] for each in reports] == attempts
+
+
+def test_a_start_that_failed_is_reported():
+    world = supervisor("a")
+    world.init["a"] = [Fail()]
+    world.begin()
+    assert world.reported("start_error") == ["a"]
+
+
+def test_a_failed_child_is_reported_with_how_often_and_until_when():
+    world = supervisor("a", max_restarts=0, backoff=Backoff(5, 1, 5)).begin()
+    world.crash("a")
+    report = world.reports[-1]
+    assert (report.event, report.level) == ("child_failed", "error")
+    assert (report.fields["failures"], report.fields["retry_in"]) == (1, 5.0)
+
+
+def test_a_crash_is_not_reported_again_when_a_sibling_crashes():
+    world = supervisor("a", "b", strategy="one_for_all").begin()
+    world.crash("a")
+    world.crash("b")
+    assert actions(world) == [("a", "restarted"), ("b", "restarted")]

@@ -24,6 +24,7 @@ from tests.supervision_world import (
     Outcome,
     Up,
     World,
+    deeds,
     spec,
     supervisor,
 )
@@ -185,6 +186,18 @@ def test_a_shutdown_before_the_beginning_ends_it_without_a_start() -> None:
     assert world.exit == SHUTDOWN
 
 
+def test_a_shutdown_refuses_the_starts_that_are_awaited_and_gives_up_retries_at_once() -> None:
+    world = patient("a", max_restarts=0).begin()
+    world.init["b"], world.on_stop["b"] = [Hang()], [Obey(1.0)]
+    waiting = world.request(ev.StartChildRequested, spec("b"))
+    world.crash("a")
+    world.deliver(ev.ShutdownRequested(SHUTDOWN))
+    assert str(world.replies[waiting]) == "supervisor 'tree' is stopping"
+    assert world.statuses() == {"a": "stopped", "b": "stopping"}
+    world.advance(1.0)
+    assert world.exit == SHUTDOWN
+
+
 def test_an_orphan_tells_everything_to_stop_at_once() -> None:
     world = supervisor("a", "b", "c").begin()
     for child_id in "abc":
@@ -292,6 +305,117 @@ def test_listings_tell_how_often_and_why() -> None:
     assert (info.restarts, info.last_exit, info.changed_at) == (1, KILLED, world.now)
 
 
+def test_nothing_is_started_before_the_beginning() -> None:
+    world = supervisor("a")
+    assert world.statuses() == {"a": "stopped"}
+    assert world.trace == []
+
+
+def test_a_stopped_member_of_a_group_is_restarting_until_its_turn_comes() -> None:
+    world = supervisor("a", "b", strategy="one_for_all").begin()
+    world.ask(ev.TerminateChildRequested, "b")
+    world.init["a"] = [Hang()]
+    world.crash("a")
+    assert world.statuses() == {"a": "restarting", "b": "restarting"}
+
+
+def test_a_group_that_is_to_be_retried_is_restarting_until_its_turn_comes() -> None:
+    world = supervisor("a", "b", strategy="one_for_all").begin()
+    world.init["a"] = [Fail(1.0), Up()]
+    world.init["c"] = [Hang()]
+    world.crash("b")
+    world.request(ev.StartChildRequested, spec("c"))
+    world.advance(1.0)
+    assert world.statuses() == {"a": "restarting", "b": "restarting", "c": "starting"}
+
+
+def test_a_dead_child_is_restarting_until_its_turn_comes() -> None:
+    world = supervisor("a", "b", strategy="one_for_all")
+    world.init["b"] = [Hang()]
+    world.begin()
+    world.crash("a")
+    assert world.statuses() == {"a": "restarting", "b": "starting"}
+
+
+def test_a_child_that_ignores_its_start_after_it_was_told_to_stop_has_stopped() -> None:
+    world = supervisor().begin()
+    world.init["a"], world.on_stop["a"] = [Ignore(1.0)], [Defy()]
+    starting = world.request(ev.StartChildRequested, spec("a"))
+    stopping = world.request(ev.TerminateChildRequested, "a")
+    world.advance(1.0)
+    assert str(world.replies[starting]) == "child 'a' could not start: shutdown"
+    assert world.replies[stopping] == OK
+    assert world.statuses() == {}
+
+
+def test_a_child_terminated_after_its_group_started_it_is_not_retried_with_the_group() -> None:
+    world = supervisor("a", "b", "c", strategy="one_for_all").begin()
+    world.init["c"] = [Fail(1.0), Up()]
+    world.crash("a")
+    assert world.ask(ev.TerminateChildRequested, "b") == OK
+    world.advance(1.0)
+    assert world.statuses() == {"a": "running", "b": "stopped", "c": "running"}
+
+
+def test_a_group_that_is_retried_is_stopped_in_reverse_order_first() -> None:
+    world = supervisor("a", "b", "c", strategy="one_for_all").begin()
+    world.init["c"] = [Fail(1.0), Up()]
+    world.crash("a")
+    world.cleared()
+    world.advance(1.0)
+    assert [line for line in world.trace if line.startswith("stop")] == ["stop b", "stop a"]
+
+
+def test_a_temporary_child_that_died_before_its_group_restarts_is_forgotten() -> None:
+    world = supervisor("a", spec("b", restart="temporary"), "c", strategy="one_for_all")
+    world.init["c"] = [Up(1.0)]
+    world.begin()
+    world.crash("a", "b")
+    world.advance(2.0)
+    assert world.statuses() == {"a": "running", "c": "running"}
+
+
+def test_a_temporary_child_that_died_is_forgotten_when_it_is_terminated() -> None:
+    world = supervisor(spec("a", restart="temporary"), "b", strategy="one_for_all")
+    world.init["b"] = [Hang()]
+    world.begin()
+    world.crash("a")
+    assert world.ask(ev.TerminateChildRequested, "a") == OK
+    assert world.statuses() == {"b": "starting"}
+
+
+def test_an_automatic_shutdown_is_reported() -> None:
+    child = spec("a", significant=True, restart="transient")
+    world = supervisor(child, auto_shutdown="any_significant").begin()
+    world.crash("a", reason=NORMAL)
+    assert world.reported("auto_shutdown") == ["a"]
+
+
+def test_a_request_waits_for_those_about_the_same_child_and_for_no_others() -> None:
+    world = supervisor("a", "b").begin()
+    world.on_stop["a"] = [Obey(1.0), Obey()]
+    world.request(ev.TerminateChildRequested, "a")
+    world.request(ev.RestartChildRequested, "a")
+    last = world.request(ev.TerminateChildRequested, "a")
+    assert last not in world.replies
+    assert str(world.ask(ev.DeleteChildRequested, "b")) == "child 'b' is running"
+    world.cleared()
+    world.advance(1.0)
+    assert deeds(world.trace) == ["start a", "stop a"]
+    assert world.replies[last] == OK
+
+
+def test_a_request_that_waits_when_the_supervisor_stops_is_answered_once() -> None:
+    world = supervisor(spec("a", restart="temporary")).begin()
+    world.on_stop["a"] = [Obey(1.0)]
+    world.request(ev.TerminateChildRequested, "a")
+    waiting = world.request(ev.DeleteChildRequested, "a")
+    world.deliver(ev.ShutdownRequested(SHUTDOWN))
+    assert str(world.replies[waiting]) == "supervisor 'tree' is stopping"
+    world.advance(1.0)
+    assert world.exit == SHUTDOWN
+
+
 # With a back-off.
 
 
@@ -323,6 +447,17 @@ def test_with_a_backoff_a_child_is_forgiven_when_it_has_stayed_up_for_its_window
     assert world.listing()["a"].failures == 0
     world.crash("a")
     assert world.listing()["a"].retry_at == world.now + 1.0
+
+
+def test_with_a_backoff_a_child_that_was_up_for_just_its_window_is_not_forgiven() -> None:
+    world = patient("a", max_restarts=0, max_seconds=5.0).begin()
+    world.crash("a")
+    world.advance(1.0)
+    assert (world.listing()["a"].restarts, world.listing()["a"].retry_at) == (1, None)
+    world.advance(5.0)
+    assert world.listing()["a"].failures == 1
+    world.crash("a")
+    assert world.listing()["a"].retry_at == world.now + 2.0
 
 
 def test_with_a_backoff_a_failing_first_start_is_kept_and_undoes_nothing() -> None:
@@ -363,6 +498,16 @@ def test_with_a_backoff_a_temporary_child_that_does_not_start_is_dropped() -> No
     world = patient(spec("a", restart="temporary"), "b")
     world.init["a"] = [Fail()]
     assert world.begin().statuses() == {"b": "running"}
+
+
+def test_with_a_backoff_a_child_whose_first_start_failed_is_kept_when_it_is_terminated() -> None:
+    world = patient(max_restarts=0).begin()
+    world.init["a"] = [Fail(), Hang()]
+    world.ask(ev.StartChildRequested, spec("a"))
+    world.advance(1.0)
+    assert world.statuses() == {"a": "starting"}
+    assert world.ask(ev.TerminateChildRequested, "a") == OK
+    assert world.statuses() == {"a": "stopped"}
 
 
 def test_the_state_shows_itself() -> None:
