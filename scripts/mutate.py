@@ -1,8 +1,9 @@
 """
 Changes each line of the supervisors' policy once, and runs the tests that decisions alone can fail.
 
-A change that no test notices is a survivor. Each must be listed below, with the reason why it is
-harmless; exits 1 if one is not. Changes are made in memory only.
+A change that no test notices is a survivor. Each must be in harmless_mutations.toml, with the
+reason why it is harmless; exits 1 if one is not. Changes are made in memory only, each in a process
+of its own; the tests are collected once.
 """
 
 import argparse
@@ -11,7 +12,8 @@ import os
 import resource
 import signal
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import CodeType, FunctionType
 
@@ -54,6 +56,8 @@ HARMLESS = PROJECT / "scripts" / "harmless_mutations.toml"
 PATIENCE = 60  # seconds
 MEMORY = 2**30  # bytes
 
+Trial = tuple[str, Mutation]
+
 
 def main() -> int:
     """Try all changes; see above."""
@@ -61,22 +65,90 @@ def main() -> int:
     parser.add_argument("modules", nargs="*", default=MODULES, metavar="FILE")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     options = parser.parse_args()
-    harmless = tomli.loads(HARMLESS.read_text("utf-8"))
-    if not survives(None):
-        print("the tests fail without any change")
-        return 2
+    phases = [Phase.explicit, Phase.generate]
+    settings.register_profile("mutate", phases=phases, derandomize=True, database=None)
+    settings.load_profile("mutate")
     trials = [(name, each) for name in options.modules for each in mutations(source(name))]
-    noticed = unknown = 0
-    with ThreadPoolExecutor(options.jobs) as pool:
-        for (name, each), survived in zip(trials, pool.map(survives, trials), strict=True):
-            noticed += not survived
-            if survived:
-                reason = harmless.get(name, {}).get(key(name, each))
-                unknown += reason is None
-                print(f"{name}.py:{each.line}: {key(name, each)}: {reason or 'NOT NOTICED'}")
-    print(f"{len(trials)} changes, {noticed} noticed, ", end="")
-    print(f"{len(trials) - noticed - unknown} harmless, {unknown} neither")
-    return int(bool(unknown))
+    plugin = Plugin(trials, options.jobs)
+    arguments = ["-x", "-q", "-s", "-m", "not process", "-p", "no:cacheprovider"]
+    arguments += ["-p", "no:randomly", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    failed = pytest.main([*arguments, *(str(PROJECT / each) for each in TESTS)], plugins=[plugin])
+    return int(failed) or plugin.code
+
+
+class Plugin:
+    """Runs the tests once for each change, instead of once."""
+
+    def __init__(self, trials: list[Trial], jobs: int) -> None:
+        self.trials, self.jobs, self.code = trials, jobs, 2
+        self.harmless = tomli.loads(HARMLESS.read_text("utf-8"))
+        self.under_way: dict[int, Trial] = {}
+        self.noticed = self.unknown = 0
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Take the place of pytest's own loop."""
+        # Those that try many examples come last: most changes are noticed by a plain one.
+        items = sorted(session.items, key=lambda item: hasattr(item.obj, "hypothesis"))  # type: ignore[attr-defined]
+        if os.waitpid(begin(partial(passes, session, items)), 0)[1]:
+            print("the tests fail without any change")
+            return True
+        for trial in self.trials:
+            if len(self.under_way) == self.jobs:
+                self.end()
+            work = partial(notices_nothing, trial, session, items)
+            self.under_way[begin(work)] = trial
+        while self.under_way:
+            self.end()
+        harmless = len(self.trials) - self.noticed - self.unknown
+        print(f"{len(self.trials)} changes, {self.noticed} noticed, ", end="")
+        print(f"{harmless} harmless, {self.unknown} neither")
+        self.code = int(bool(self.unknown))
+        return True
+
+    def end(self) -> None:
+        """Wait for the end of one trial, and tell if it was survived."""
+        pid, status = os.wait()
+        name, each = self.under_way.pop(pid)
+        if status:
+            self.noticed += 1
+            return
+        reason = self.harmless.get(name, {}).get(key(name, each))
+        self.unknown += reason is None
+        print(f"{name}.py:{each.line}: {key(name, each)}: {reason or 'NOT NOTICED'}", flush=True)
+
+
+def begin(work: Callable[[], bool]) -> int:
+    """Do something in a process of its own, and return its pid; it ends with 0 for true."""
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            signal.alarm(PATIENCE)
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+            silence = os.open(os.devnull, os.O_RDWR)
+            os.dup2(silence, 1)
+            os.dup2(silence, 2)
+            code = 0 if work() else 1
+        finally:
+            os._exit(code)
+    return pid
+
+
+def notices_nothing(trial: Trial, session: pytest.Session, items: list[pytest.Item]) -> bool:
+    """Return whether all tests pass with a change."""
+    change(*trial)
+    return passes(session, items)
+
+
+def passes(session: pytest.Session, items: list[pytest.Item]) -> bool:
+    """Return whether all tests pass; stop at the first that does not."""
+    for item, following in zip(items, [*items[1:], None], strict=True):
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        if session.testsfailed:
+            return False
+    return True
 
 
 def path_of(name: str) -> Path:
@@ -93,39 +165,6 @@ def key(name: str, each: Mutation) -> str:
     """Return by what a change is known: the function, what the line says, and what it said then."""
     line = source(name).splitlines()[each.line - 1].strip()
     return f"{each.function}: {line} -> {each.text}"
-
-
-def survives(trial: tuple[str, Mutation] | None) -> bool:
-    """Return whether the tests pass, in a process of their own, with a change."""
-    child = os.fork()
-    if child == 0:
-        try:
-            os._exit(run(trial))
-        except BaseException:
-            os._exit(1)
-    try:
-        _, status = os.waitpid(child, 0)
-    except KeyboardInterrupt:
-        os.kill(child, signal.SIGKILL)
-        raise
-    return status == 0
-
-
-def run(trial: tuple[str, Mutation] | None) -> int:
-    """Run the tests."""
-    silence = os.open(os.devnull, os.O_RDWR)
-    os.dup2(silence, 1)
-    os.dup2(silence, 2)
-    signal.alarm(PATIENCE)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    phases = [Phase.explicit, Phase.generate]
-    settings.register_profile("mutate", phases=phases, derandomize=True, database=None)
-    settings.load_profile("mutate")
-    if trial is not None:
-        change(*trial)
-    arguments = ["-x", "-q", "-m", "not process", "-p", "no:cacheprovider", "-p", "no:randomly"]
-    arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    return int(pytest.main([*arguments, *(str(PROJECT / each) for each in TESTS)]))
 
 
 def change(name: str, each: Mutation) -> None:
