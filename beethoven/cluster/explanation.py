@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from beethoven.cluster.placement import Situation, is_eligible
+from beethoven.cluster.placement import Situation
 from beethoven.cluster.role_spec import Candidate, RoleSpec
 
 
@@ -65,16 +65,3 @@ def _obstacle(
     if situation.reserved.get(spec.name, 0):
         return "its place is still held for a node that fell silent"
     return "it is about to start there or to be placed"
-
-
-def eligible_nodes(situation: Situation, role: str) -> tuple[str, ...]:
-    """Return the nodes that can run a role, sorted."""
-    return tuple(
-        sorted(
-            node.node_id
-            for spec in situation.specs
-            if spec.name == role
-            for node in situation.nodes
-            if is_eligible(spec, node)
-        )
-    )

@@ -129,22 +129,3 @@ def is_worth_telling(told: Load | None, load: Load, age: float) -> bool:
     if told.signals.keys() != load.signals.keys():
         return True
     return abs(told.score - load.score) >= WORTH_TELLING
-
-
-def allocation_order(loads: Mapping[str, Load], names: Mapping[str, str]) -> list[str]:
-    """
-    Return the living nodes, least busy first.
-
-    Args:
-        loads: What is known of each node, by node id; also of nodes that are gone.
-        names: The names of the living nodes, by node id.
-
-    Returns:
-        Node ids: by score, then by name. Nodes whose load is not known come last.
-    """
-
-    def rank(node_id: str) -> tuple[bool, float, str, str]:
-        load = loads.get(node_id)
-        return (load is None, load.score if load else 0.0, names[node_id], node_id)
-
-    return sorted(names, key=rank)

@@ -18,14 +18,12 @@ Both ends belong to one user, who is checked; whoever says garbage is dropped.
 import contextlib
 import os
 import pickle
-import select
 import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from beethoven import clock
 from beethoven.cluster.handshake import Established
 from beethoven.cluster.listener import Door, adopt_socket, close_descriptor, receive_descriptor
 from beethoven.log import get_log
@@ -107,34 +105,6 @@ class Offer:
         sent = socket.send_fds(self._stream, [message], [self._connection.fileno()])
         # The socket is new, its buffer empty: this is the whole message, or it is too long.
         return sent == len(message) <= _LONGEST
-
-
-def pass_link(folder: str, connection: socket.socket, established: Established) -> bool:
-    """
-    Hand an authenticated connection to the core server, and wait for that.
-
-    Args:
-        folder: The private folder of the tree.
-        connection: Stays with the caller, who closes its copy in the end.
-        established: What belongs to it. Unusable here once the link is taken.
-
-    Returns:
-        Whether the core has taken it: false after a second if it is frozen, at once if it is gone.
-    """
-    try:
-        offer = Offer(folder, connection, established)
-    except OSError:
-        return False
-    deadline = clock.monotonic() + PATIENCE
-    poll = select.poll()
-    poll.register(offer, select.POLLIN)
-    try:
-        while (left := deadline - clock.monotonic()) > 0:
-            if poll.poll(left * 1000) and (is_taken := offer.go_on()) is not None:
-                return is_taken
-        return False
-    finally:
-        offer.close()
 
 
 @dataclass(slots=True, eq=False)

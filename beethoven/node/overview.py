@@ -1,7 +1,7 @@
 """What a core server tells people of the cluster: members, roles, load, and reasons."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from beethoven.clock import utc
 from beethoven.cluster.member import Member, Status
@@ -9,8 +9,6 @@ from beethoven.cluster.membership import Membership
 from beethoven.cluster.role_spec import RoleSpec
 from beethoven.engine.coordinator import Coordinator
 from beethoven.engine.messages import Instance, ReportMessage
-
-_PRESENT: Final = frozenset({Status.ALIVE, Status.SUSPECT})
 
 
 def overview(membership: Membership, coordinator: Coordinator) -> dict[str, Any]:

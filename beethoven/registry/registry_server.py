@@ -72,31 +72,31 @@ class RegistryServer(Role):
         match request:
             case ("describe",):
                 return self._facts
-            case ("lookup", key):
+            case ("lookup", bytes(key)):
                 return [(each.ref, each.value) for each in self._entries.of_key(key)]
-            case ("register", key, value, ref, gone):
+            case ("register", bytes(key), bytes(value), Ref() as ref, str(gone)):
                 return self._register(Entry(key, ref, Packed(value)), gone)
-            case ("unregister", key, owner):
+            case ("unregister", bytes(key), str(owner)):
                 self._tell_gone(self._entries.unregister(key, owner))
                 return self._needs_link(owner)
-            case ("update", key, owner, value):
+            case ("update", bytes(key), str(owner), bytes(value)):
                 return self._entries.replace_value(key, owner, Packed(value))
-            case ("keys", owner):
+            case ("keys", str(owner)):
                 return [Packed(each.key) for each in self._entries.of_owner(owner)]
             case ("count",):
                 return self._entries.count()
             case ("all",):
                 return [(Packed(each.key), each.ref, each.value) for each in self._entries.all()]
-            case ("lock", key, number, owner):
+            case ("lock", bytes(key), str(number), str(owner)):
                 claim = Claim(number, owner, caller)
                 return True if self._locks.claim(key, claim) else NoReply
-            case ("unlock", key, number, owner):
+            case ("unlock", bytes(key), str(number), str(owner)):
                 self._grant([self._locks.release(key, number)])
                 return self._needs_link(owner)
-            case ("put_meta", key, value):
+            case ("put_meta", bytes(key), bytes(value)):
                 self._meta[key] = Packed(value)
                 return None
-            case ("meta", key):
+            case ("meta", bytes(key)):
                 found = self._meta.get(key)
                 return (found is not None, found)
         caller.client.refuse(caller.number, f"a registry knows no {request!r}")

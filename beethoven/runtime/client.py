@@ -23,9 +23,6 @@ from beethoven.runtime.reason import ExitReason
 from beethoven.runtime.reference import Ref
 from beethoven.runtime.unixsocket import close_quietly, peer, takes_more
 
-# (kind, who asks, number of the request, payload)
-Received = tuple[int, "Client", int, bytes | bytearray]
-
 _MESSAGES: Final = frozenset(
     {framing.CALL, framing.CAST, framing.INFO, framing.STOP, framing.SYSTEM}
 )

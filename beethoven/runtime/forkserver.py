@@ -8,7 +8,6 @@ except that it imports modules which one of its children has imported without ha
 is in `forkserver_state`; what it speaks is in `birth`.
 """
 
-import array
 import contextlib
 import gc
 import importlib
@@ -44,7 +43,6 @@ _KEPT_DEATHS: Final = 4096
 _PRELOAD_TIMEOUT: Final = 2.0
 # When to look again at a process of which it cannot be told yet whose it is, in seconds.
 _LOOK_AGAIN: Final = 0.002
-_INT_SIZE: Final = array.array("i").itemsize
 
 
 def _too_long(*_: object) -> None:

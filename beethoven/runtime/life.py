@@ -20,7 +20,7 @@ from dataclasses import replace
 from multiprocessing import spawn
 from multiprocessing.process import active_children
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 from beethoven.errors import AlreadyStarted, BeethovenError
 from beethoven.log import get_log
@@ -38,13 +38,6 @@ from beethoven.runtime.via import Via
 log = get_log("process")
 
 CONTROL = 3
-
-
-class Behaviour(Protocol):
-    """What can live in a process."""
-
-    @classmethod
-    def live(cls, process: Process, args: Any) -> ExitReason: ...
 
 
 def enter(request: Request) -> NoReturn:

@@ -462,3 +462,16 @@ def test_a_registry_leaves_nothing_behind_when_a_partition_is_killed():
             assert each.wait(10) is not None
     with pytest.raises(errors.NoProcess):
         RegistryRef(NAME).count()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    ["hello", ("lookup", []), ("register", 5, 5, 5, 5), ("lock", b"a", 1, None), ("meta",)],
+    ids=str,
+)
+def test_a_request_that_no_registry_knows_is_refused_and_harms_nobody(request_):
+    with book() as (registry, ann):
+        do(ann, "register", "a")
+        with pytest.raises(errors.RequestRefused, match="a registry knows no"):
+            registry.ref.call(request_)
+        assert [ref for ref, _ in registry.lookup("a")] == [ann]

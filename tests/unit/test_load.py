@@ -11,7 +11,6 @@ from beethoven.cluster.load import (
     HALF_LIFE,
     TELL_AGAIN,
     Load,
-    allocation_order,
     is_worth_telling,
     load_of,
     score,
@@ -125,33 +124,6 @@ def test_noise_is_told_once(noise):
         if is_worth_telling(told, load, 1.0):
             told, count = load, count + 1
     assert count == 1
-
-
-def test_the_least_busy_node_is_first_and_the_unknown_last():
-    loads = {"1": Load(0.7), "2": Load(0.2), "3": Load(0.7), "5": Load(0.2)}
-    names = {"1": "b", "2": "c", "3": "a", "4": "new", "5": "d"}
-    assert allocation_order(loads, names) == ["2", "5", "3", "1", "4"]
-
-
-def test_a_dead_node_is_not_listed():
-    """Upstream goes on with the dead as the least busy (D19)."""
-    loads = {"dead": Load(0.0), "busy": Load(3.0)}
-    assert allocation_order(loads, {"busy": "b"}) == ["busy"]
-    assert allocation_order(loads, {}) == []
-
-
-@given(st.dictionaries(NAMES, LOADS), st.dictionaries(NAMES, NAMES), st.randoms())
-def test_the_order_is_the_same_wherever_it_is_asked_for(loads, names, random):
-    order = allocation_order(loads, names)
-    assert sorted(order) == sorted(names)
-    for mapping in (loads, names):
-        items = list(mapping.items())
-        random.shuffle(items)
-        mapping.clear()
-        mapping.update(items)
-    assert allocation_order(loads, names) == order
-    scores = [loads[each].score for each in order if each in loads]
-    assert scores == sorted(scores)
 
 
 def test_the_board_holds_a_bounded_number_of_names():

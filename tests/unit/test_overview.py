@@ -70,6 +70,9 @@ class Node:
     def overview(self):
         return overview(self.membership, self.coordinator)
 
+    def by_load(self):
+        return [each["name"] for each in allocation_list(self.membership, self.coordinator)]
+
     def next(self):
         told = explanation(self.membership, self.coordinator, "a")
         assert told is not None
@@ -94,7 +97,17 @@ def test_a_node_that_is_down_is_not_called_alive_nor_given_roles():
     node.membership.handle(events.DialRefused(member(2).address), now=2.1)
     assert states(node) == {"n1": "alive", "n2": "down"}
     assert node.overview()["roles"]["a"]["instances"] == []
-    assert allocation_list(node.membership, node.coordinator) == []
+
+
+def test_a_dead_node_is_not_among_the_least_busy():
+    """Upstream goes on with the dead as the least busy (D19)."""
+    node = Node(member(2), member(3))
+    for number, score in ((1, 3.0), (2, 0.0), (3, 1.0)):
+        node.report(number, score=score)
+    assert node.by_load() == ["n2", "n3", "n1"]
+    node.membership.handle(events.LinkClosed(1), now=2.0)
+    node.membership.handle(events.DialRefused(member(2).address), now=2.1)
+    assert node.by_load() == ["n3", "n1"]
 
 
 def test_a_node_that_drains_is_shown_as_leaving():
@@ -124,8 +137,7 @@ def test_the_least_busy_node_comes_first_and_one_that_leaves_not_at_all():
     for number, score in ((1, 0.5), (2, 0.1), (3, 0.3)):
         node.report(number, score=score)
     node.report(4, score=0.0, is_draining=True)
-    order = [each["name"] for each in allocation_list(node.membership, node.coordinator)]
-    assert order == ["n2", "n3", "n1"]
+    assert node.by_load() == ["n2", "n3", "n1"]
 
 
 def test_a_role_that_nobody_has_is_not_explained():

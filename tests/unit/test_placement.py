@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beethoven.cluster.explanation import eligible_nodes, explain
+from beethoven.cluster.explanation import explain
 from beethoven.cluster.placement import Placement, Reason, Situation, is_eligible, place
 from beethoven.cluster.role_spec import Candidate, Reconcile, RoleSpec
 
@@ -339,7 +339,7 @@ def best_possible(situation: Situation) -> int:
     """Return the lowest number of instances that the busiest node can have: try everything."""
     options = []
     for spec in situation.specs:
-        able = eligible_nodes(situation, spec.name)
+        able = [node.node_id for node in situation.nodes if is_eligible(spec, node)]
         options.append(list(combinations(able, min(spec.instances, len(able)))))
     return min(
         max((sum(node.node_id in chosen for chosen in each) for node in situation.nodes), default=0)

@@ -24,7 +24,6 @@ from beethoven.cluster.hello import hello_of
 from beethoven.cluster.keyring import Keyring
 from beethoven.cluster.member import Member
 from beethoven.cluster.messages import HANDSHAKE, Hello, Proof
-from beethoven.cluster.passing import pass_link
 from beethoven.cluster.wire import LONGEST, FrameDecoder, frame
 from beethoven.runtime.here import here
 from beethoven.runtime.unixsocket import listen
@@ -645,17 +644,6 @@ def test_a_core_without_descriptors_turns_links_away_and_does_not_spin(world, un
     resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
 
 
-def test_a_link_can_be_passed_by_whoever_waits_for_that(world, unhurt):
-    ours, theirs = established()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        stream = socket.create_connection(server.getsockname(), PATIENCE)
-        passed, _ = server.accept()
-    with stream:
-        with passed:
-            assert pass_link(here.folder, passed, theirs)
-        assert echo(stream, ours) == b"echo hello"
-
-
 def test_a_core_that_falls_silent_with_a_link_in_its_hands_has_it_closed(lonely):
     with listen(f"{here.folder}/links") as desk, lonely.connect() as stream:
         desk.settimeout(PATIENCE)
@@ -669,16 +657,3 @@ def test_a_core_that_falls_silent_with_a_link_in_its_hands_has_it_closed(lonely)
             assert 0.5 < clock.monotonic() - began < PATIENCE
             os.close(descriptor)
     Path(f"{here.folder}/links").unlink()
-
-
-def test_a_frozen_core_lets_whoever_passes_a_link_give_up_after_a_second(world):
-    core = world.core_pid
-    left, right = socket.socketpair()
-    os.kill(core, signal.SIGSTOP)
-    try:
-        began = clock.monotonic()
-        with left, right:
-            assert not pass_link(here.folder, left, established()[1])
-        assert 0.9 < clock.monotonic() - began < 2
-    finally:
-        os.kill(core, signal.SIGCONT)
