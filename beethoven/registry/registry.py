@@ -9,19 +9,19 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from beethoven.errors import CallError, NotRegistered, SpecError
 from beethoven.registry.registry_server import Options, RegistryServer
 from beethoven.registry.registry_state import Keys
-from beethoven.runtime import owner, start, via
+from beethoven.runtime import start, via
 from beethoven.runtime.here import here
 from beethoven.runtime.names import check_name
 from beethoven.runtime.packing import Packed, pack, pack_key
 from beethoven.runtime.process import Process
 from beethoven.runtime.reason import NORMAL
 from beethoven.runtime.reference import Ref, Target, resolve
+from beethoven.runtime.scope import StoppedAtEnd
 from beethoven.supervision.checks import check_word, refuse
 from beethoven.supervision.child_spec import ChildSpec
 from beethoven.vocabulary import ChildType
@@ -30,7 +30,7 @@ _claims = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
-class RegistryRef:
+class RegistryRef(StoppedAtEnd):
     """
     A registry, as its users see it, by its name. As a context manager it is stopped at the end.
 
@@ -42,21 +42,6 @@ class RegistryRef:
     """
 
     name: str
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            self.stop()
-        except CallError:
-            # It is gone: what the block found out by itself is more than this could tell.
-            owner.release()
 
     @property
     def ref(self) -> Ref:

@@ -6,21 +6,20 @@ Semantics are those of OTP's `supervisor`; docs/supervision.md lists the few dev
 
 import pickle
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from beethoven.errors import (
     AlreadyStarted,
     BeethovenError,
-    CallError,
     ChildNotFound,
     ChildStartFailed,
     SupervisionError,
 )
-from beethoven.runtime import owner, start
+from beethoven.runtime import start
 from beethoven.runtime.process import Process
 from beethoven.runtime.reason import NORMAL, ExitReason
 from beethoven.runtime.reference import Name, Ref, Target, resolve
+from beethoven.runtime.scope import StoppedAtEnd
 from beethoven.supervision.backoff import Backoff
 from beethoven.supervision.checks import refuse
 from beethoven.supervision.child_spec import ChildSpec, SupervisorFlags, validate_tree
@@ -32,7 +31,7 @@ from beethoven.supervision.supervisor_state import SupervisorState
 from beethoven.vocabulary import AutoShutdown, ChildType, Strategy
 
 
-class SupervisorRef:
+class SupervisorRef(StoppedAtEnd):
     """
     A running supervisor, as its users see it. As a context manager it is stopped at the end.
 
@@ -53,21 +52,6 @@ class SupervisorRef:
     def ref(self) -> Ref:
         """The supervisor's process."""
         return resolve(self._target)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            self.stop()
-        except CallError:
-            # It is gone: what the block found out by itself is more than this could tell.
-            owner.release()
 
     def _ask(self, *request: Any, timeout: float | None = None) -> Any:
         ref = self.ref

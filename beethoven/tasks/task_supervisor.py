@@ -8,14 +8,14 @@ code: what a task is to do travels through it unread.
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from types import TracebackType
-from typing import Any, Final, Self, Unpack
+from typing import Any, Final, Unpack
 
 from beethoven import clock
-from beethoven.errors import CallError, ChildNotFound, MaxChildren
-from beethoven.runtime import deaths, owner, start
+from beethoven.errors import ChildNotFound, MaxChildren
+from beethoven.runtime import deaths, start
 from beethoven.runtime.reason import NORMAL, ExitReason
 from beethoven.runtime.reference import Name, Ref, Target, resolve
+from beethoven.runtime.scope import StoppedAtEnd
 from beethoven.supervision.checks import refuse
 from beethoven.supervision.child_spec import ChildSpec, DynamicFlags
 from beethoven.supervision.dynamic_supervisor import DynamicSupervisor, DynamicSupervisorRef
@@ -31,7 +31,7 @@ from beethoven.vocabulary import Restart
 _LAST_MOMENTS: Final = 0.5
 
 
-class TaskSupervisorRef:
+class TaskSupervisorRef(StoppedAtEnd):
     """
     A task supervisor, as its users see it. As a context manager it is stopped at the end.
 
@@ -48,21 +48,6 @@ class TaskSupervisorRef:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._target})"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            self.stop()
-        except CallError:
-            # It is gone: what the block found out by itself is more than this could tell.
-            owner.release()
 
     @property
     def ref(self) -> Ref:
