@@ -161,14 +161,19 @@ class PrettyFormatter(TextFormatter):
 class JsonFormatter(logging.Formatter):
     """Renders one JSON object: `time`, `level`, `event`, then the fields."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        # A process that logs text need not pay for this import.
+    def __init__(self) -> None:
+        super().__init__()
+        # A process that logs text need not pay for this import, and one without a free descriptor
+        # could not make it.
         import json
 
+        self._dumps = json.dumps
+
+    def format(self, record: logging.LogRecord) -> str:
         event, fields = _event_of(record)
         head = {"time": utc(record.created), "level": record.levelname.lower(), "event": event}
         rest = {f"{name}_" if name in head else name: _plain(fields[name]) for name in fields}
-        return json.dumps(head | rest)
+        return self._dumps(head | rest)
 
 
 class Sink(Protocol):
@@ -181,9 +186,21 @@ class Sink(Protocol):
 class _NodeHandler(logging.StreamHandler[Sink]):
     """The handler that `send_to` put there, so that the next `send_to` finds it."""
 
-    def __init__(self, stream: Sink, origin: Mapping[str, object]) -> None:
+    def __init__(self, stream: Sink) -> None:
         super().__init__(stream)
-        self._origin = origin
+        self._format = ""
+        self._origin: Mapping[str, object] = {}
+
+    def become(self, stream: Sink, format: str, origin: Mapping[str, object]) -> None:  # noqa: A002
+        """Write to another stream, in another form, with other fields."""
+        self.acquire()
+        try:
+            self.stream, self._origin = stream, origin
+            if format != self._format:
+                self._format = format
+                self.setFormatter(_formatter(format))
+        finally:
+            self.release()
 
     def format(self, record: logging.LogRecord) -> str:
         event, fields = _event_of(record)
@@ -243,13 +260,16 @@ def send_to(
         format: One of `LogFormat`.
         origin: Fields that every record gets: which process it is from.
     """
-    logger = logging.getLogger(_ROOT)
-    for handler in [each for each in logger.handlers if isinstance(each, _NodeHandler)]:
-        logger.removeHandler(handler)
-    handler = _NodeHandler(stream, origin)
-    handler.setFormatter(_formatter(format))
-    logger.addHandler(handler)
-    logger.setLevel(level.upper())
+    logger, number = logging.getLogger(_ROOT), getattr(logging, level.upper())
+    handler = next((each for each in logger.handlers if isinstance(each, _NodeHandler)), None)
+    if handler is None:
+        handler = _NodeHandler(stream)
+        logger.addHandler(handler)
+    handler.become(stream, format, origin)
+    # What is so already is not touched: to set it makes `logging` go through all loggers, which
+    # costs a forked process a copy of the memory that they lie in.
+    if logger.level != number:
+        logger.setLevel(number)
     logger.propagate = False
 
 
@@ -263,7 +283,8 @@ def _escaped(character: str) -> str:
         return f"\\{character}"
     if character.isprintable():
         return character
-    return character.encode("unicode_escape").decode("ascii")
+    # The codec `unicode_escape` is a file, which a process without a free descriptor cannot load.
+    return ascii(character)[1:-1]
 
 
 def _event_of(record: logging.LogRecord) -> tuple[str, Mapping[str, object]]:

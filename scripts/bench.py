@@ -11,6 +11,10 @@ if __name__ == "__main__":
 
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+    if sys.argv[1:2] == ["peers"]:
+        from scripts.benchmarks.peers.command import main
+
+        sys.exit(main(sys.argv[2:]))
     from scripts.benchmarks.command import main
 
     sys.exit(main(sys.argv[1:]))

@@ -5,6 +5,7 @@ The whole run has a runtime folder and a home of its own, and a test of real pro
 leaves anything behind: a process, a zombie, a thread, a descriptor or a file in the runtime folder.
 """
 
+import contextlib
 import gc
 import os
 import secrets
@@ -18,6 +19,7 @@ import pytest
 
 from beethoven.runtime import connection, owner
 from beethoven.runtime.here import here
+from beethoven.runtime.unixsocket import connect
 from tests.processes import TOKEN, started_here, wait_until
 
 _PATIENCE = 3.0
@@ -38,6 +40,7 @@ def pytest_configure(config):
 
 
 def pytest_unconfigure(config):
+    owner.close()
     shutil.rmtree(config.runtime_folder, ignore_errors=True)
     shutil.rmtree(config.home_folder, ignore_errors=True)
 
@@ -48,15 +51,42 @@ def nothing_left_behind(request):
     if request.node.get_closest_marker("process") is None:
         yield
         return
-    processes, threads, descriptors = started_here(), set(threading.enumerate()), _descriptors()
-    yield
-    left: list[str] = []
-    _expect(left, "process", lambda: _release() or started_here() - processes)
-    _expect(left, "thread", lambda: set(threading.enumerate()) - threads)
-    _expect(left, "descriptor", lambda: _release() or _descriptors() - descriptors)
-    _expect(left, "file", _runtime_files)
-    _clean_up(processes)
-    assert not left, "left behind:\n" + "\n".join(left)
+    with contextlib.ExitStack() as tree:
+        if shares_tree(request.node):
+            tree.enter_context(owner.starting())
+            owner.connect_fork_server()[1].close()
+        else:
+            owner.release()
+        processes, threads, descriptors = started_here(), set(threading.enumerate()), _descriptors()
+        files, fork_server = _runtime_files(), here.fork_server
+        yield
+        if here.fork_server != fork_server or not _has_fork_server():
+            tree.close()
+        left: list[str] = []
+        _expect(left, "process", lambda: _release() or started_here() - processes)
+        _expect(left, "thread", lambda: set(threading.enumerate()) - threads)
+        _expect(left, "descriptor", lambda: _release() or _new_descriptors(descriptors))
+        _expect(left, "file", lambda: _runtime_files() - files)
+        if left:
+            _clean_up(processes)
+        assert not left, "left behind:\n" + "\n".join(left)
+
+
+def shares_tree(item):
+    """
+    Whether a test uses the fork server of the test before, and leaves it to the next one.
+
+    To start one takes longer than most tests. Where the output goes is settled with its start.
+    """
+    return item.get_closest_marker("shared_tree") is not None and "capfd" not in item.fixturenames
+
+
+def _has_fork_server():
+    try:
+        connect(f"{here.folder}/{here.fork_server}.f").close()
+    except OSError:
+        return False
+    return True
 
 
 def _release():
@@ -73,9 +103,16 @@ def _expect(left, what, find):
         left.extend(f"  {what}: {each}" for each in find())
 
 
+def _new_descriptors(before):
+    """Return what is open that was not, once whatever nobody refers to has been closed."""
+    if new := _descriptors() - before:
+        gc.collect()
+        new = _descriptors() - before
+    return new
+
+
 def _descriptors():
     """Return the open sockets, pipes and pollers, and the files of the runtime folder."""
-    gc.collect()
     found = set()
     for entry in Path("/proc/self/fd").iterdir():
         try:
@@ -88,9 +125,9 @@ def _descriptors():
 
 
 def _runtime_files():
-    """Return what lies in the runtime folder, but for the lock that always stays."""
+    """Return what lies in the runtime folder and below it, but for the locks that always stay."""
     base = Path(os.environ["BEETHOVEN_RUNTIME_DIR"])
-    return sorted(str(each) for each in base.iterdir() if each.name != "lock")
+    return {str(each) for each in base.rglob("*") if each.suffix != ".lock" and each.name != "lock"}
 
 
 def _clean_up(processes):

@@ -150,8 +150,14 @@ class Node:
         return str(self.instance(role)["state"])
 
     def wait_state(self, role: str, state: str, timeout: float = 30.0) -> dict[str, Any]:
-        wait_until(lambda: self.state(role) == state, timeout)
-        return self.instance(role)
+        seen: dict[str, Any] = {}
+
+        def is_there() -> bool:
+            seen.update(self.instance(role))
+            return bool(seen["state"] == state)
+
+        wait_until(is_there, timeout)
+        return seen
 
     def wait_running(self, *roles: str, but: int | None = None) -> list[int]:
         """Return the pids of roles, once each runs and none has the pid `but`."""

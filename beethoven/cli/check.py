@@ -3,10 +3,10 @@
 import argparse
 
 from beethoven.cli import exit_codes
-from beethoven.cli.checking import checked_settings
 from beethoven.cli.options import add_json
 from beethoven.cli.output import print_json
 from beethoven.errors import ConfigError
+from beethoven.node.checking import checked_settings
 
 SUMMARY = "Check a configuration and import its roles, without starting anything."
 

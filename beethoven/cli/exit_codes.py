@@ -12,7 +12,7 @@ ALREADY_RUNNING: Final = 5
 EPILOG: Final = """\
 exit codes:
   0  done
-  1  it failed; standard error says why
+  1  it failed; standard error says why; of `doctor`: it found a problem
   2  the command line is wrong
   3  the configuration is wrong; of `status`: something that should run does not
   5  a node of that name runs already

@@ -4,13 +4,14 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Final
 
 from beethoven.cli import exit_codes
-from beethoven.cli.output import print_error
+from beethoven.cli.output import first_line, print_error
 from beethoven.errors import AlreadyRunning, BeethovenError, ConfigError
 
 # Each is a module of this package with SUMMARY, `configure(parser)` and `run(options)`. It has
@@ -27,6 +28,7 @@ VERBS: Final = (
     "drain",
     "stop",
     "explain-timing",
+    "doctor",
     "version",
 )
 
@@ -39,8 +41,8 @@ def _version() -> str:
     return str(_verb("version").facts()["beethoven"])
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
+def build_parser(chosen: Sequence[str] = VERBS) -> argparse.ArgumentParser:
+    """Return the parser of the command line, or of some verbs of it: what they need is imported."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         prog="beethoven",
@@ -50,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"beethoven {_version()}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for name in VERBS:
+    for name in chosen:
         module = _verb(name)
         verb = verbs.add_parser(
             name,
@@ -72,6 +74,13 @@ def with_verb(arguments: Sequence[str]) -> list[str]:
     return list(arguments)
 
 
+def _meant(words: Sequence[str]) -> str:
+    """Return the verb that is likely meant by a word that is none; else nothing."""
+    if not words or words[0] in VERBS:
+        return ""
+    return next(iter(get_close_matches(words[0], VERBS, n=1)), "")
+
+
 def _open_standard_streams() -> None:
     """Let the descriptors 0 to 2 be open, so that nothing else is ever taken for them."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
@@ -82,7 +91,12 @@ def _open_standard_streams() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     _open_standard_streams()
-    options = build_parser().parse_args(with_verb(sys.argv[1:] if arguments is None else arguments))
+    words = with_verb(sys.argv[1:] if arguments is None else arguments)
+    chosen = words[:1] if words and words[0] in VERBS else VERBS
+    parser = build_parser(chosen)
+    if nearest := _meant(words):
+        parser.error(f"there is no verb {words[0]!r}, did you mean {nearest!r}?")
+    options = parser.parse_args(words)
     try:
         code: int = _verb(options.verb).run(options)
     except ConfigError as error:
@@ -93,8 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_error(str(error))
         return exit_codes.ALREADY_RUNNING
     except BeethovenError as error:
-        # The rest of a message, if there is any, is a traceback of another process.
-        print_error(str(error).partition("\n")[0])
+        print_error(first_line(error))
         return exit_codes.FAILED
     except MemoryError:
         print_error("there is not enough memory for that")

@@ -25,6 +25,11 @@ def print_error(text: str) -> None:
     print(f"beethoven: {text}", file=sys.stderr)
 
 
+def first_line(error: Exception) -> str:
+    """Return what an error says; the rest, if there is any, is a traceback of another process."""
+    return str(error).partition("\n")[0]
+
+
 def is_rich() -> bool:
     """Whether output goes to a terminal that may be coloured."""
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ
@@ -51,10 +56,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def style_of(word: str) -> str:
     """Return the rich style in which a state is shown."""
     match word:
-        case "running" | "alive":
+        case "running" | "alive" | "ok":
             return "green"
-        case "failed":
+        case "failed" | "problem":
             return "bold red"
-        case "starting" | "restarting" | "stopping":
+        case "starting" | "restarting" | "stopping" | "cordoned" | "warning":
             return "yellow"
     return ""

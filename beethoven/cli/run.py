@@ -4,10 +4,10 @@ import argparse
 from collections.abc import Mapping
 from typing import Final
 
-from beethoven.cli.checking import checked_settings
 from beethoven.cli.several import run_nodes
 from beethoven.errors import ConfigError
 from beethoven.log import LogFormat, LogLevel
+from beethoven.node.checking import checked_settings
 from beethoven.node.root import run_node
 
 SUMMARY = "Run a node in the foreground."

@@ -7,6 +7,7 @@ from beethoven.cli import exit_codes
 from beethoven.cli.options import add_json, add_node
 from beethoven.cli.output import print_error, print_json, print_table
 from beethoven.errors import NodeNotFound
+from beethoven.node.azure_words import report_words
 from beethoven.node.control import NodeClient
 
 SUMMARY = "Show what runs. Exits 3 if something that should run does not."
@@ -51,6 +52,8 @@ def _is_settled(instance: dict[str, Any]) -> bool:
 def _show(status: dict[str, Any]) -> None:
     node = status["node"]
     print(f"node {node['name']}  {node['address']}  {node['state']}  pid {node['pid']}")
+    if status["azure"] is not None:
+        print("  ".join(["azure", *report_words(status["azure"])]))
     if len(status["members"]) > 1:
         members = [_member_row(member, node) for member in status["members"]]
         print_table(("MEMBER", "ADDRESS", "STATE", "ROLES"), members)

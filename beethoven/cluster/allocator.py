@@ -15,6 +15,7 @@ from beethoven.cluster.machine import Machine, ThisMachine
 from beethoven.cluster.signal_board import SignalBoard, check_setting
 from beethoven.errors import SpecError
 from beethoven.log import get_log
+from beethoven.runtime import kernel
 from beethoven.runtime.exit_signals import Down
 from beethoven.runtime.reference import Ref, cast_or_drop
 from beethoven.runtime.role import Role
@@ -122,7 +123,8 @@ class Allocator(Role):
             self._cpu = smoothed(self._cpu, sample, now - self._sampled_at)
         self._sampled_at = now
         memory = self._measured("memory", self._machine.memory)
-        self._load = load_of(self._cpu, memory, self._roles, self._board.points())
+        points, cpus = self._board.points(), kernel.cores()
+        self._load = load_of(self._cpu, memory, self._roles, points, cpus=cpus)
         if is_worth_telling(self._told, self._load, now - self._told_at):
             self._tell(self._load)
 

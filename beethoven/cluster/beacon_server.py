@@ -9,11 +9,13 @@ import contextlib
 import errno
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from beethoven import clock
 from beethoven.cluster.beacon_state import HalfOpen, Notices, host_of, is_quiet
+from beethoven.cluster.dial_desk import DialDesk
+from beethoven.cluster.directory import encode
 from beethoven.cluster.handshake import (
     Established,
     Handshake,
@@ -24,15 +26,23 @@ from beethoven.cluster.handshake import (
     Step,
 )
 from beethoven.cluster.hello import hello_of
+from beethoven.cluster.identity import current
 from beethoven.cluster.keyring import Keyring
 from beethoven.cluster.listener import fetch_listener
 from beethoven.cluster.member import Member
 from beethoven.cluster.messages import RefusalCode
 from beethoven.cluster.passing import PATIENCE, Offer
+from beethoven.cluster.reception import Reception
+from beethoven.errors import WireError
 from beethoven.log import get_log
+from beethoven.runtime.answers import Answer
+from beethoven.runtime.descriptors import NONE_FREE
+from beethoven.runtime.reason import ExitReason
+from beethoven.runtime.requests import Reply, Response
 from beethoven.runtime.role import Role
 
 NAME: Final = "beethoven.beacon_server"
+CORE_SERVER: Final = "beethoven.core_server"
 
 # So many newcomers are taken in before the others get their turn.
 _MOST_AT_ONCE: Final = 32
@@ -42,7 +52,6 @@ _MOST_IGNORED: Final = 64 * 1024
 _MOST_OFFERS: Final = 128
 # How long newcomers wait in the kernel when the system has no descriptor left, in seconds.
 _PAUSE: Final = 0.1
-_NO_DESCRIPTOR: Final = {errno.EMFILE, errno.ENFILE}
 
 log = get_log("beacon")
 
@@ -98,14 +107,30 @@ class BeaconServer(Role):
         Raises:
             OSError: The root does not hand out its listening socket.
         """
-        self._args = args
+        self._args = args = replace(args, own=current(self.ref.folder, args.own))
         self._half_open: HalfOpen[_Visit] = HalfOpen()
         self._notices = Notices()
         # In the order in which their time is up.
         self._passing: dict[_Passing, None] = {}
+        poller = self._process.poller
+        self._reception = Reception(self.ref.folder, poller, self._ask_directory)
         self._timer: tuple[float, int] | None = None
         self._listener = fetch_listener(self.ref.folder)
-        self._process.poller.register(self._listener, self._accept)
+        poller.register(self._listener, self._accept)
+        self._dial_desk = DialDesk(
+            self.ref.folder,
+            args.own,
+            args.cluster,
+            args.keyring,
+            lambda delay: self.send_after(delay, "dial"),
+        )
+        self._dial_desk.serve(poller)
+
+    def _ask_directory(self) -> None:
+        self.send_request(CORE_SERVER, "directory", "directory")
+
+    def terminate(self, reason: ExitReason) -> None:
+        self._dial_desk.close()
 
     def handle_info(self, message: Any) -> None:
         match message:
@@ -115,6 +140,10 @@ class BeaconServer(Role):
                 self._set_timer()
             case "accept":
                 self._process.poller.register(self._listener, self._accept)
+            case "dial":
+                self._dial_desk.tick()
+            case Answer("directory", response):
+                self._reception.tell_directory(_directory_in(response))
             case _:
                 super().handle_info(message)
 
@@ -135,7 +164,7 @@ class BeaconServer(Role):
         try:
             return action()
         except OSError as error:
-            if error.errno not in _NO_DESCRIPTOR or (victim := self._half_open.make_room()) is None:
+            if error.errno not in NONE_FREE or (victim := self._half_open.make_room()) is None:
                 raise
             self._evict(victim)
             return action()
@@ -186,7 +215,11 @@ class BeaconServer(Role):
                 if not is_sent:
                     self._close(visit)
             case Established() as established:
-                if is_sent:
+                if is_sent and established.peer.purpose:
+                    self._forget(visit)
+                    self._reception.take(visit.stream, established)
+                    self._set_timer()
+                elif is_sent:
                     self._offer(visit, established)
                 else:
                     self._close(visit)
@@ -252,13 +285,15 @@ class BeaconServer(Role):
         for passing in [each for each in self._passing if each.until <= now]:
             self._end_offer(passing)
             self._tell_kept(passing.host, passing.peer, "it does not answer")
+        self._reception.tick(now=now)
         for each in self._notices.due(now=now):
             log.warning("seekers_suppressed", host=each.host, code=each.code, count=each.count)
 
     def _set_timer(self) -> None:
         """Have the clock looked at when the next time is up."""
         first = next((each.until for each in self._passing), None)
-        times = [self._half_open.next_at(), self._notices.next_at(), first]
+        others = (self._half_open, self._notices, self._reception)
+        times = [first, *(each.next_at() for each in others)]
         next_at = min((each for each in times if each is not None), default=None)
         if next_at is None or (self._timer is not None and self._timer[0] <= next_at):
             return
@@ -295,3 +330,11 @@ class BeaconServer(Role):
         """Say that the core server did not take a link; the other node is going to try again."""
         if self._notices.is_news(host, "not_passed", now=clock.monotonic()):
             log.warning("link_not_passed", host=host, peer=peer, cause=cause)
+
+
+def _directory_in(response: Response) -> bytes | None:
+    """Return the directory as it is sent, if the core server has told one that can be."""
+    with contextlib.suppress(WireError):
+        if isinstance(response, Reply):
+            return encode(response.value)
+    return None

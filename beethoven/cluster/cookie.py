@@ -75,6 +75,22 @@ def load_keyring(cookie_file: Path | None, environ: Mapping[str, str]) -> Keyrin
     return read_cookie_file(path)
 
 
+def find_keyring(environ: Mapping[str, str]) -> Keyring:
+    """
+    Return the keyring of a program that meets a cluster which is there: it makes no cookie.
+
+    Raises:
+        ConfigError: There is none, or it is not fit to be used.
+    """
+    if VARIABLE in environ:
+        return _parse(environ[VARIABLE], VARIABLE)
+    path = user_cookie_file(environ)
+    if not path.exists():
+        fix = f"give cookie=, set {VARIABLE}, or copy the cookie file of a node to {path}"
+        raise ConfigError([f"no cookie: {fix}"])
+    return read_cookie_file(path)
+
+
 def user_cookie_file(environ: Mapping[str, str]) -> Path:
     """
     Return the path of the user's own cookie, `$XDG_CONFIG_HOME/beethoven/cookie`.

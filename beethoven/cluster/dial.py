@@ -7,6 +7,7 @@ within the time that the dial has: there a beacon has just died, or a node is ju
 
 import contextlib
 import errno
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from beethoven.cluster.hello import hello_of
 from beethoven.cluster.keyring import Keyring
 from beethoven.cluster.member import Member
 from beethoven.cluster.messages import RefusalCode
+from beethoven.runtime.descriptors import NONE_FREE
 from beethoven.runtime.poller import Poller
 
 _CHUNK: Final = 4096
@@ -45,7 +47,14 @@ class Unanswered:
     """Nobody answered in time, or the address could not be reached."""
 
 
-Result: TypeAlias = Answered | PortRefused | Unanswered | Refused | SelfConnection
+@dataclass(frozen=True, slots=True)
+class Undialled:
+    """Nobody was asked: it failed on this machine, for a cause in words."""
+
+    cause: str
+
+
+Result: TypeAlias = Answered | PortRefused | Unanswered | Undialled | Refused | SelfConnection
 
 
 class Dial:
@@ -61,6 +70,8 @@ class Dial:
         timeout: How long all of it may take, in seconds.
         on_result: Told once what came of it, after `begin` has returned; not after `cancel`.
         wake_at: Asked to have `tick` called at another moment than `next_at` has told so far.
+        purpose: What the connection is for, a `Purpose`.
+        target: Whom it is to reach.
     """
 
     def __init__(
@@ -74,6 +85,8 @@ class Dial:
         timeout: float,
         on_result: Callable[["Dial", Result], object],
         wake_at: Callable[[float], object],
+        purpose: str = "",
+        target: str = "",
     ) -> None:
         self.address = address
         self.deadline = clock.elapsed() + timeout
@@ -81,6 +94,7 @@ class Dial:
         self._poller = poller
         self._on_result = on_result
         self._wake_at = wake_at
+        self._purpose, self._target = purpose, target
         self._stream: socket.socket | None = None
         self._handshake: Handshake | None = None
         self._failure: Result | None = None
@@ -141,7 +155,7 @@ class Dial:
         if code:
             self._settle(_failure(code))
             return
-        hello = hello_of(self._own, self._cluster)
+        hello = hello_of(self._own, self._cluster, self._purpose, self._target)
         self._handshake = Handshake(Side.INITIATOR, hello, self._keyring)
         self._poller.register(self._stream, self._read)
         self._send(self._handshake.begin().send)
@@ -188,4 +202,6 @@ class Dial:
 
 
 def _failure(code: int) -> Result:
+    if code in NONE_FREE:
+        return Undialled(os.strerror(code))
     return PortRefused() if code == errno.ECONNREFUSED else Unanswered()

@@ -6,7 +6,9 @@ for every status and sign; everything that changes a status is in this file. Tim
 
 A node is heard over its links. If it is not, others may vouch for it: they tell how long ago they
 heard it themselves. That keeps it from being down, since one bad link must not cost a node, but it
-stays suspect, since nothing can be sent to it.
+stays suspect, since nothing can be sent to it. If its machine is *due*, which means that it may
+be gone by now, nobody's word is waited for: a node that is due that is quiet is down, and so is one
+whose link has closed and that is not linked again within a moment.
 
 A node that is down comes back when a link to it is opened, which takes its answer to a fresh
 challenge. Old messages are no such proof, and a node that has left does not come back: its next
@@ -32,6 +34,7 @@ class Sign(StrEnum):
     QUIET = "nothing was heard of it for half of the silence"
     SILENT = "nothing was heard of it for the whole silence, from nobody"
     LEAVING = "it said that it leaves"
+    DUE = "its machine may be gone by now, and a moment has passed"
 
 
 _TRANSITIONS: Final[dict[tuple[Status, Sign], Status]] = {
@@ -43,6 +46,7 @@ _TRANSITIONS: Final[dict[tuple[Status, Sign], Status]] = {
     (Status.ALIVE, Sign.QUIET): Status.SUSPECT,
     (Status.ALIVE, Sign.SILENT): Status.DOWN,
     (Status.ALIVE, Sign.LEAVING): Status.LEFT,
+    (Status.ALIVE, Sign.DUE): Status.ALIVE,  # it is heard: it goes when it goes
     (Status.SUSPECT, Sign.LINKED): Status.ALIVE,
     (Status.SUSPECT, Sign.HEARD): Status.ALIVE,
     (Status.SUSPECT, Sign.VOUCHED): Status.SUSPECT,
@@ -51,6 +55,7 @@ _TRANSITIONS: Final[dict[tuple[Status, Sign], Status]] = {
     (Status.SUSPECT, Sign.QUIET): Status.SUSPECT,
     (Status.SUSPECT, Sign.SILENT): Status.DOWN,
     (Status.SUSPECT, Sign.LEAVING): Status.LEFT,
+    (Status.SUSPECT, Sign.DUE): Status.DOWN,
     (Status.DOWN, Sign.LINKED): Status.ALIVE,
     (Status.DOWN, Sign.HEARD): Status.DOWN,  # its links are closed: this is old mail
     (Status.DOWN, Sign.VOUCHED): Status.DOWN,
@@ -59,6 +64,7 @@ _TRANSITIONS: Final[dict[tuple[Status, Sign], Status]] = {
     (Status.DOWN, Sign.QUIET): Status.DOWN,
     (Status.DOWN, Sign.SILENT): Status.DOWN,
     (Status.DOWN, Sign.LEAVING): Status.LEFT,
+    (Status.DOWN, Sign.DUE): Status.DOWN,
     (Status.LEFT, Sign.LINKED): Status.LEFT,
     (Status.LEFT, Sign.HEARD): Status.LEFT,
     (Status.LEFT, Sign.VOUCHED): Status.LEFT,
@@ -67,6 +73,7 @@ _TRANSITIONS: Final[dict[tuple[Status, Sign], Status]] = {
     (Status.LEFT, Sign.QUIET): Status.LEFT,
     (Status.LEFT, Sign.SILENT): Status.LEFT,
     (Status.LEFT, Sign.LEAVING): Status.LEFT,
+    (Status.LEFT, Sign.DUE): Status.LEFT,
 }
 
 _CAUSES: Final = {
@@ -74,6 +81,7 @@ _CAUSES: Final = {
     Sign.QUIET: Cause.QUIET,
     Sign.REFUSED: Cause.REFUSED,
     Sign.SILENT: Cause.SILENT,
+    Sign.DUE: Cause.DUE,
 }
 
 
@@ -137,6 +145,12 @@ class Health:
         if self.status is Status.ALIVE:
             return min(self.heard_at + timing.suspicion, self.vouched_at + timing.silence)
         return self.vouched_at + timing.silence if self.status is Status.SUSPECT else None
+
+    def due_at(self, timing: Timing) -> float | None:
+        """Return when the node is down if its machine is due, or `None` while it is heard."""
+        if self.status is not Status.SUSPECT:
+            return None
+        return self.since + (timing.last_chance if self.cause is Cause.UNLINKED else 0.0)
 
     def extended(self, lateness: float, *, now: float) -> "Health":
         """

@@ -29,7 +29,15 @@ from enum import StrEnum
 from typing import Any, ClassVar, Final, TypeAlias
 
 from beethoven.cluster.keyring import Keyring
-from beethoven.cluster.messages import HANDSHAKE, LONGEST_REASON, Hello, Proof, Refusal, RefusalCode
+from beethoven.cluster.messages import (
+    HANDSHAKE,
+    LONGEST_REASON,
+    NO_PORT,
+    Hello,
+    Proof,
+    Refusal,
+    RefusalCode,
+)
 from beethoven.cluster.session import Session, expand, extract
 from beethoven.cluster.wire import LONGEST_BEFORE_AUTHENTICATION, FrameDecoder, frame, read_body
 from beethoven.errors import WireError
@@ -302,8 +310,14 @@ class Handshake:
         return self._refuse(RefusalCode.TIMEOUT, problem, problem)
 
     def _refuse_cookie(self) -> bytes:
-        text = f"the node at {self._peer.address} does not know the cookie of this one"
+        text = f"{self._who()} does not know the cookie of this one"
         return self._refuse(RefusalCode.WRONG_COOKIE, text, "does not know that cookie")
+
+    def _who(self) -> str:
+        """Return what the other side is: nobody can dial a program, whose port is none."""
+        host, _, port = self._peer.address.rpartition(":")
+        is_program = self._peer.purpose and int(port) == NO_PORT
+        return f"a program at {host}" if is_program else f"the node at {self._peer.address}"
 
     def _end_refused(self, event: RefusalReceived) -> bytes:
         code = event.refusal.code

@@ -28,12 +28,14 @@ MOST_MEMBERS: Final = 512
 MOST_LABELS: Final = 32
 LONGEST_LABEL: Final = 64
 LONGEST_ZONE: Final = 64
+LONGEST_MACHINE: Final = 128
 
 # In seconds: no duration or point in time that anybody means is longer.
 LONGEST_DURATION: Final = 1e9
 LATEST: Final = 1e12
 
 LABELS: Final = many(text(LONGEST_LABEL), MOST_LABELS)
+MACHINE: Final = text(LONGEST_MACHINE)
 
 _LARGEST_COUNT: Final = 2**63 - 1
 
@@ -49,6 +51,7 @@ class MemberRecord:
     labels: Annotated[tuple[str, ...], LABELS] = ()
     zone: Annotated[str, text(LONGEST_ZONE)] = ""
     joined_at: Annotated[float, number(0, LATEST)] = 0.0
+    machine: Annotated[str, MACHINE] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,7 @@ def member_to_record(member: Member) -> MemberRecord:
         labels=tuple(sorted(member.labels)),
         zone=member.zone,
         joined_at=within(member.joined_at, LATEST),
+        machine=member.machine if is_machine(member.machine) else "",
     )
 
 
@@ -146,6 +150,7 @@ def record_to_member(record: MemberRecord) -> Member:
         labels=frozenset(record.labels),
         zone=record.zone,
         joined_at=record.joined_at,
+        machine=record.machine,
     )
 
 
@@ -160,6 +165,7 @@ def introduction_of(own: Member) -> Introduction:
         told.labels,
         told.zone,
         told.joined_at,
+        told.machine,
     )
 
 
@@ -185,6 +191,11 @@ def microseconds(seconds: float) -> int:
     while whole / 1e6 > seconds and whole > 0:
         whole -= 1
     return min(whole, _LARGEST_COUNT)
+
+
+def is_machine(name: str) -> bool:
+    """Return whether a machine is called something that can be told; a part of it means nothing."""
+    return 0 < len(name) <= LONGEST_MACHINE and name.isprintable()
 
 
 def within(value: float, highest: float) -> float:

@@ -2,7 +2,8 @@
 The listening socket of a node: held by its root, used by its beacon.
 
 The root binds the port and never accepts, so that the port stays open while a beacon is killed and
-started again. Each beacon fetches a copy through the tree's private folder.
+started again. Each beacon fetches a copy through the tree's private folder. A node that moves is
+given another socket there; the former one stays open, though nobody answers, until it is retired.
 """
 
 import contextlib
@@ -12,15 +13,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from beethoven.runtime.descriptors import adopt_socket, close_descriptor, receive_descriptor
 from beethoven.runtime.poller import Poller
-from beethoven.runtime.unixsocket import close_quietly, connect, limit_wait, listen, peer
+from beethoven.runtime.unixsocket import connect, limit_wait, listen, peer
 
 _NAME: Final = "listener"
+# Where another socket is handed in.
+_NEXT: Final = "next-listener"
+_REPLACE: Final = b"+"
+_RETIRE: Final = b"-"
+_DONE: Final = b"\0"
 # The root answers at once, unless it is frozen or gone.
 _PATIENCE: Final = 5.0
 # So many callers are let in before the process behind the door goes on with other things.
 _MOST_AT_ONCE: Final = 32
-_CLOSE_ON_EXEC: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
 class Door:
@@ -95,21 +101,71 @@ class ListenerKeeper:
     def __init__(self, listener: socket.socket, folder: str) -> None:
         listener.setblocking(False)
         self._listener = listener
+        self._former: socket.socket | None = None
+        self._poller: Poller | None = None
+        self._callers: set[socket.socket] = set()
         self._door = Door(_path(folder), self._give)
+        self._next_door = Door(f"{folder}/{_NEXT}", self._admit)
 
     def serve(self, poller: Poller) -> None:
         """Begin to answer, from the loop of the root."""
+        self._poller = poller
         self._door.serve(poller)
+        self._next_door.serve(poller)
 
     def close(self) -> None:
         """Give no more copies, and close the port if no beacon has one."""
         self._door.close()
+        self._next_door.close()
+        for caller in list(self._callers):
+            self._dismiss(caller)
+        self._retire()
         self._listener.close()
 
     def _give(self, stream: socket.socket) -> None:
         # One that has gone again needs no answer.
         with contextlib.suppress(OSError):
-            socket.send_fds(stream, [b"\0"], [self._listener.fileno()])
+            socket.send_fds(stream, [_DONE], [self._listener.fileno()])
+        stream.close()
+
+    def _admit(self, stream: socket.socket) -> None:
+        assert self._poller is not None
+        self._callers.add(stream)
+        self._poller.register(stream, lambda: self._heed(stream))
+
+    def _heed(self, stream: socket.socket) -> None:
+        """Do what somebody wants, and say so."""
+        try:
+            word, descriptor = receive_descriptor(stream, 1)
+        except BlockingIOError:
+            return
+        except OSError:
+            word, descriptor = b"", None
+        with contextlib.suppress(OSError):
+            if self._is_done(word, descriptor):
+                stream.send(_DONE)
+        self._dismiss(stream)
+
+    def _is_done(self, word: bytes, descriptor: int | None) -> bool:
+        """Do what a word says, if it says anything; so nobody is answered who is not understood."""
+        if word == _REPLACE and descriptor is not None:
+            self._retire()
+            self._former, self._listener = self._listener, adopt_socket(descriptor)
+            return True
+        close_descriptor(descriptor)
+        if word == _RETIRE:
+            self._retire()
+        return word == _RETIRE
+
+    def _retire(self) -> None:
+        if self._former is not None:
+            self._former.close()
+            self._former = None
+
+    def _dismiss(self, stream: socket.socket) -> None:
+        assert self._poller is not None
+        self._callers.discard(stream)
+        self._poller.unregister(stream)
         stream.close()
 
 
@@ -134,46 +190,39 @@ def fetch_listener(folder: str) -> socket.socket:
     return adopt_socket(descriptor)
 
 
-def receive_descriptor(stream: socket.socket, size: int) -> tuple[bytes, int | None]:
+def replace_listener(folder: str, listener: socket.socket) -> None:
     """
-    Receive at most `size` bytes, and the descriptor that comes with them, if any.
+    Have the root hold another listening socket, and give that to the next beacon.
 
-    The descriptor is closed on `exec`. Of several in one message the kernel closes all but one.
+    Args:
+        folder: The private folder of the tree.
+        listener: Listens already. The root gets a copy.
 
     Raises:
-        OSError: As `recv` does.
+        OSError: The root is gone, or does not answer.
     """
-    data, descriptors, _, _ = socket.recv_fds(stream, size, 1, _CLOSE_ON_EXEC)
-    for descriptor in descriptors:
-        os.set_inheritable(descriptor, False)
-    return data, descriptors[0] if descriptors else None
+    _tell_root(folder, lambda stream: socket.send_fds(stream, [_REPLACE], [listener.fileno()]))
 
 
-def adopt_socket(descriptor: int) -> socket.socket:
+def retire_listener(folder: str) -> None:
     """
-    Return a received descriptor as a socket, which does not block.
+    Have the root close the socket that it held before, if it still does.
 
     Raises:
-        OSError: It is none; it has been closed.
+        OSError: The root is gone, or does not answer.
     """
-    try:
-        received = socket.socket(fileno=descriptor)
-    except OSError:
-        close_descriptor(descriptor)
-        raise
-    try:
-        received.setblocking(False)
-    except OSError:
-        close_quietly(received)
-        raise
-    return received
+    _tell_root(folder, lambda stream: stream.send(_RETIRE))
 
 
-def close_descriptor(descriptor: int | None) -> None:
-    """Close a descriptor that may be closed already; a negative one and `None` are none."""
-    if descriptor is not None and descriptor >= 0:
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
+def _tell_root(folder: str, say: Callable[[socket.socket], object]) -> None:
+    stream = connect(f"{folder}/{_NEXT}")
+    try:
+        limit_wait(stream, socket.SO_RCVTIMEO, _PATIENCE)
+        say(stream)
+        if stream.recv(1) != _DONE:
+            raise ConnectionError("expected the root to take a word, got: nothing")
+    finally:
+        stream.close()
 
 
 def _spare() -> int:

@@ -53,6 +53,7 @@ class Load:
         memory: Memory in use, 0 to 100; None if that cannot be known.
         roles: How many instances the node runs.
         signals: What each user signal adds to the score, by name.
+        cpus: How many cores the node may use; 0 if that is not known.
     """
 
     score: Annotated[float, _POINTS] = 0.0
@@ -60,6 +61,7 @@ class Load:
     memory: Annotated[float | None, _PERCENT] = None
     roles: Annotated[int, COUNT] = 0
     signals: Annotated[Mapping[str, float], _SIGNALS] = field(default_factory=dict)
+    cpus: Annotated[int, COUNT] = 0
 
 
 def score(
@@ -91,11 +93,16 @@ def _known(percent: float | None) -> float:
 
 
 def load_of(
-    cpu: float | None, memory: float | None, roles: int, signals: Mapping[str, float]
+    cpu: float | None,
+    memory: float | None,
+    roles: int,
+    signals: Mapping[str, float],
+    *,
+    cpus: int = 0,
 ) -> Load:
     """Return the load that these make, with percentages of one decimal; see `score`."""
     cpu, memory = (None if each is None else round(each, 1) for each in (cpu, memory))
-    return Load(score(cpu, memory, roles, signals), cpu, memory, roles, dict(signals))
+    return Load(score(cpu, memory, roles, signals), cpu, memory, roles, dict(signals), cpus)
 
 
 def smoothed(

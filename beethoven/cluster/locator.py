@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from beethoven import clock
 from beethoven.cluster.addresses import Address
+from beethoven.cluster.identity import current
 from beethoven.cluster.locator_events import (
     ClusterChanged,
     Effect,
@@ -28,6 +29,7 @@ from beethoven.cluster.locator_events import (
     Found,
     HostName,
     LocatorSettings,
+    NetworksChanged,
     Probe,
     Remember,
     ReportScan,
@@ -44,11 +46,12 @@ from beethoven.cluster.probing import MOST_SILENT, Prober
 from beethoven.errors import Overloaded
 from beethoven.log import get_log
 from beethoven.runtime.loop import Timeout
-from beethoven.runtime.reference import cast
+from beethoven.runtime.reference import cast, cast_or_drop
 from beethoven.runtime.role import Caller, Role
 
 NAME: Final = "beethoven.locator"
 CORE_SERVER: Final = "beethoven.core_server"
+AZURE: Final = "beethoven.azure"
 
 # For how long the first lookups are waited for before it is said that nobody is there, in seconds.
 NAMES_PATIENCE: Final = 5.0
@@ -83,12 +86,11 @@ class Locator(Role):
     """The process."""
 
     def init(self, args: LocatorArgs) -> None:
-        self._own = args.own
+        self._own = own = current(self.ref.folder, args.own)
         self._settings = args.settings
         self._file = PeersFile(args.state_file)
         self._remembered = self._file.read()
         now = clock.monotonic()
-        own = args.own
         most_asked, most_silent = _most_sockets(args.settings.most_in_flight)
         settings = replace(args.settings, most_in_flight=most_asked)
         self._state = LocatorState(
@@ -116,6 +118,8 @@ class Locator(Role):
 
     def handle_continue(self, argument: Any) -> None:
         self._tell("locator_up")
+        # If there is one, it knows by now where to look.
+        cast_or_drop(AZURE, ("locator_up",))
         self._on_event(Started(self._remembered))
 
     def handle_call(self, request: Any, caller: Caller) -> Any:
@@ -127,6 +131,8 @@ class Locator(Role):
         match request:
             case ("linked", frozenset() as linked):
                 self._on_event(ClusterChanged(linked))
+            case ("networks", NetworksChanged() as news):
+                self._on_event(news)
             case ("core_up",):
                 self._greet_core()
             case _:

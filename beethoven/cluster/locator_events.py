@@ -101,9 +101,18 @@ class ClusterChanged:
 
 @dataclass(frozen=True, slots=True)
 class NetworksChanged:
-    """Other networks are to be searched, for instance those of the metadata service."""
+    """
+    Other networks are to be searched, for instance those of the metadata service.
+
+    Attributes:
+        networks: As in `LocatorSettings`.
+        per_second: As there.
+        skip_azure_reserved: As there.
+    """
 
     networks: tuple[Network, ...]
+    per_second: float
+    skip_azure_reserved: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,9 @@ class LocatorState:
         self._own, self._node_id, self._cluster = own, node_id, cluster
         self._chance = chance
         self._pace = Pace(settings.per_second, now=now)
-        self._networks = settings.networks
+        self._search = NetworksChanged(
+            settings.networks, settings.per_second, settings.skip_azure_reserved
+        )
         self._linked: frozenset[Address] = frozenset()
         self._remembered: tuple[Address, ...] = ()
         self._resolutions: dict[HostName, tuple[Address, ...]] = {}
@@ -168,10 +170,9 @@ class LocatorState:
                 self._resolved(name, tuple(Address(host, name.port) for host in hosts), now)
             case ClusterChanged(linked):
                 self._cluster_changed(linked, now)
-            case NetworksChanged(networks):
-                self._networks = networks
-                if self._has_started:
-                    self._scan, self._scan_left, self._scan_at = None, None, now
+            case NetworksChanged():
+                if event != self._search:
+                    self._search_elsewhere(event, now)
             case Ticked():
                 self._expire(now)
 
@@ -183,6 +184,12 @@ class LocatorState:
             self._watch(address, now)
         for name in self.settings.names:
             self._watch(name, now)
+
+    def _search_elsewhere(self, news: NetworksChanged, now: float) -> None:
+        self._search = news
+        self._pace = Pace(news.per_second, now=now)
+        if self._has_started:
+            self._scan, self._scan_left, self._scan_at = None, None, now
 
     def _answered(self, address: Address, answer: Answer, now: float) -> None:
         self._settled(address, now)
@@ -290,8 +297,8 @@ class LocatorState:
             self._scan_began, self._scan_probed = now, 0
 
     def _targets(self) -> Iterator[Address]:
-        skips = self.settings.skip_azure_reserved
-        for network in self._networks:
+        skips = self._search.skip_azure_reserved
+        for network in self._search.networks:
             for host in scan_targets(network, self._own.host, skip_azure_reserved=skips):
                 yield Address(host, self.settings.port)
 

@@ -20,6 +20,7 @@ class Member:
         zone: Where the node stands; empty is unknown.
         joined_at: When it booted, in seconds since the epoch by its own clock. For people: clocks
             of two machines are never compared.
+        machine: What the provider of its machine calls that; empty is unknown.
     """
 
     node_id: str
@@ -29,6 +30,7 @@ class Member:
     labels: frozenset[str] = frozenset()
     zone: str = ""
     joined_at: float = 0.0
+    machine: str = ""
 
     def succeeds(self, other: "Member") -> bool:
         """Return whether this could be a boot of the same node as the other, but is not that."""
@@ -53,6 +55,7 @@ class Cause(StrEnum):
     QUIET = "it is not heard"
     REFUSED = "the link to it closed and its port refuses"
     SILENT = "it was not heard for too long"
+    DUE = "its machine was about to go, and it is not heard"
     REPLACED = "it has booted anew"
 
 

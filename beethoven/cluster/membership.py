@@ -13,6 +13,8 @@ whom it knows, so that a new node soon has a link to all. A node is a member as 
   together again without anybody's help.
 - A later boot of the same name or address takes the place of the former without a wait.
 - A node that says that it leaves is gone at once, and not dialled any more.
+- A node whose machine is known to be about to go is not waited for: once it is suspect it is down.
+- A node may say something else of itself with every link that it opens, such as another address.
 
 Late ticks are doubted, not believed: a node that was frozen has heard nothing because it did not
 listen. All clocks of silence are put forward by the lateness, and its mail is read first.
@@ -41,6 +43,7 @@ from beethoven.cluster.membership_events import (
     DialRefused,
     DialRejected,
     DialTimedOut,
+    Due,
     Effect,
     Event,
     HeartbeatReceived,
@@ -108,6 +111,7 @@ class Membership:
         self._gossip_at = now + timing.gossip
         self._beats = 0
         self._has_left = False
+        self._due: frozenset[str] = frozenset()
 
     def handle(self, event: Event, *, now: float) -> list[Effect]:
         """
@@ -124,6 +128,7 @@ class Membership:
             return []
         self._take(event, now)
         if not self._has_left:
+            self._give_up_the_due(now)
             timeout = self.timing.dial_timeout
             for address in self._roll.dialler.due(now=now):
                 self._roll.emit(Dial(address, timeout))
@@ -134,6 +139,7 @@ class Membership:
         if self._has_left:
             return None
         moments = [peer.health.next_judgement(self.timing) for peer in self._roll.peers()]
+        moments += [peer.health.due_at(self.timing) for peer in self._due_peers()]
         moments += [self._roll.dialler.next_at(), self._beat_at]
         return min(each for each in moments if each is not None)
 
@@ -179,6 +185,8 @@ class Membership:
                 self._beacon_answered(address, node_id, now)
             case Vouched(node_id, age):
                 self._vouched(node_id, now - max(0.0, age), now)
+            case Due(machines):
+                self._due = machines - {""}
             case LeaveRequested():
                 self._leave()
             case Ticked():
@@ -257,7 +265,8 @@ class Membership:
     def _learned(self, member: Member, now: float) -> None:
         """Dial a node that another one knows, unless we know better."""
         is_own = member.node_id == self.own.node_id or member.succeeds(self.own)
-        if is_own or self._roll.find(member.node_id) is not None:
+        known = self._roll.find(member.node_id)
+        if is_own or (known is not None and not _has_moved(known, member)):
             return
         rivals = self._roll.rivals(member)
         has_room = len(self._roll.dialler) < _MOST_DIALLED
@@ -288,6 +297,17 @@ class Membership:
         peer = self._roll.find(node_id)
         if peer is not None:
             self._roll.sign(peer, Sign.VOUCHED, now=now, vouched_at=heard_at)
+
+    def _give_up_the_due(self, now: float) -> None:
+        for peer in self._due_peers():
+            moment = peer.health.due_at(self.timing)
+            if moment is not None and now >= moment:
+                self._roll.sign(peer, Sign.DUE, now=now)
+
+    def _due_peers(self) -> list[Peer]:
+        if not self._due:
+            return []
+        return [each for each in self._roll.peers() if each.member.machine in self._due]
 
     def _witness(self, link: int, node_id: str, now: float) -> None:
         """Say when we heard a node ourselves, if it was of late."""
@@ -351,6 +371,12 @@ class Membership:
         peer = linked[min(int(self._chance() * len(linked)), len(linked) - 1)]
         number = self._roll.main_link(peer).number
         self._roll.emit(SendMembers(number, self._others(peer.member)))
+
+
+def _has_moved(known: Peer, told: Member) -> bool:
+    """Return whether a node that cannot be reached may be where another one says that it is."""
+    is_lost = known.health.status in {Status.SUSPECT, Status.DOWN}
+    return is_lost and told.address != known.member.address
 
 
 def _gives_way(known: Peer, to: Member, dialled: Address | None) -> bool:

@@ -119,6 +119,18 @@ class LeaveAnnounced:
 
 
 @dataclass(frozen=True, slots=True)
+class Due:
+    """
+    Which machines may be gone by now.
+
+    Attributes:
+        machines: All of them; those of an earlier word are not any more.
+    """
+
+    machines: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class LeaveRequested:
     """This node is to leave the cluster."""
 
@@ -141,6 +153,7 @@ Event = (
     | AskedAbout
     | Vouched
     | LeaveAnnounced
+    | Due
     | LeaveRequested
     | Ticked
 )
@@ -222,6 +235,13 @@ class NodeUp:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberChanged:
+    """A member says something else of itself than before, such as another address or zone."""
+
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
 class NodeSuspected:
     """A member may be down."""
 
@@ -274,6 +294,7 @@ Effect = (
     | AnnounceLeave
     | CloseLink
     | NodeUp
+    | MemberChanged
     | NodeSuspected
     | NodeRecovered
     | NodeDown

@@ -14,7 +14,7 @@ from typing import Any, Final, assert_never
 from beethoven import clock
 from beethoven.cluster import membership_events as events
 from beethoven.cluster.addresses import Address
-from beethoven.cluster.dial import Answered, Dial, PortRefused, Result, Unanswered
+from beethoven.cluster.dial import Answered, Dial, PortRefused, Result, Unanswered, Undialled
 from beethoven.cluster.handshake import Established, Refused, SelfConnection
 from beethoven.cluster.keyring import Keyring
 from beethoven.cluster.link_messages import (
@@ -48,7 +48,12 @@ log = get_log("core_server")
 _SHORT_OF_TIME: Final = frozenset({RefusalCode.BUSY, RefusalCode.TIMEOUT})
 
 Change = (
-    events.NodeUp | events.NodeSuspected | events.NodeRecovered | events.NodeDown | events.NodeLeft
+    events.NodeUp
+    | events.MemberChanged
+    | events.NodeSuspected
+    | events.NodeRecovered
+    | events.NodeDown
+    | events.NodeLeft
 )
 
 
@@ -259,7 +264,7 @@ class Mesh:
                 self._wake_at(self.next_at())
             case PortRefused():
                 self.handle(events.DialRefused(address))
-            case Unanswered():
+            case Unanswered() | Undialled():
                 self.handle(events.DialTimedOut(address))
             case SelfConnection():
                 self.handle(events.BeaconAnswered(address, self.own.node_id))

@@ -27,6 +27,9 @@ PROTOCOL_MIN: Final = 1
 PROTOCOL_MAX: Final = 1
 
 LONGEST_REASON: Final = 200
+LONGEST_TARGET: Final = 128
+# The port of who listens nowhere: a program.
+NO_PORT: Final = 1
 
 _PROTOCOL: Final = integer(1, 65535)
 _REASON: Final = text(LONGEST_REASON)
@@ -47,6 +50,15 @@ class RefusalCode(StrEnum):
     OTHER = "other"
 
 
+class Purpose(StrEnum):
+    """What a connection is for: the link of two nodes, or one visitor of this node."""
+
+    LINK = ""
+    ROLE = "role"
+    PROCESS = "process"
+    DIRECTORY = "directory"
+
+
 @dataclass(frozen=True, slots=True)
 class Hello:
     """
@@ -62,6 +74,8 @@ class Hello:
         address: Where its beacon listens.
         nonce: Random bytes, made for this one connection.
         version: The version of Beethoven that it runs, for people.
+        purpose: What the connection is for, a `Purpose` or a newer word.
+        target: Whom a visitor wants to speak to: the name of a role, or a process's identity.
     """
 
     cluster: Annotated[str, NAME]
@@ -73,6 +87,8 @@ class Hello:
     address: Annotated[str, ADDRESS]
     nonce: Annotated[bytes, octets(NONCE_SIZE)]
     version: Annotated[str, text(32)] = ""
+    purpose: Annotated[str, text(32, "[a-z_]*")] = ""
+    target: Annotated[str, text(LONGEST_TARGET, "[A-Za-z0-9._-]*")] = ""
 
 
 @dataclass(frozen=True, slots=True)

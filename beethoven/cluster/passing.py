@@ -25,8 +25,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from beethoven.cluster.handshake import Established
-from beethoven.cluster.listener import Door, adopt_socket, close_descriptor, receive_descriptor
+from beethoven.cluster.listener import Door
 from beethoven.log import get_log
+from beethoven.runtime.descriptors import adopt_socket, close_descriptor, receive_descriptor
 from beethoven.runtime.poller import Poller
 from beethoven.runtime.unixsocket import close_quietly, peer
 

@@ -4,6 +4,8 @@ Placement: which nodes run which role. A pure function, the same on every machin
 Places that are valid are kept; what exceeds the wanted number goes by the role's policy; holes are
 filled on the least busy node; then, within a budget, instances move from the busiest to the least
 busy. Ties are broken by rendezvous hashing. No clock, no `hash()`, no order of the inputs matters.
+
+A cordoned node gets nothing new. What it has goes to other nodes, and stays if there are none.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,6 +28,7 @@ class Reason(StrEnum):
     ONLY = "no other node could take it"
     PREFERRED = "it has the labels that the role prefers"
     SPREAD = "no other instance was in its zone"
+    SAFEST = "the other nodes that could take it are at risk"
     LAST_RESORT = "it failed here, but no other node could take it"
     BALANCE = "it moved here to even out the load"
 
@@ -59,7 +62,8 @@ class Placement:
     Where each role runs, and why there.
 
     Attributes:
-        places: The nodes of each role, sorted; `min(instances, eligible)` of them.
+        places: The nodes of each role, sorted; `min(instances, eligible)` of them, and, if those
+            are too few, cordoned ones that have the role already.
         reasons: Why, by role and node.
         moves: What was moved to even out the load: role, from, to.
     """
@@ -94,6 +98,11 @@ def place(situation: Situation, *, budget: int = 0) -> Placement:
 
 
 def is_eligible(spec: RoleSpec, node: Candidate) -> bool:
+    """Return whether a node may be given a role while there are others."""
+    return is_able(spec, node) and not node.is_cordoned
+
+
+def is_able(spec: RoleSpec, node: Candidate) -> bool:
     """Return whether a node can run a role at all."""
     return (
         spec.name in node.roles
@@ -120,6 +129,15 @@ class _Draft:
             spec.name: [name for name in sorted(self.nodes) if is_eligible(spec, self.nodes[name])]
             for spec in self.specs
         }
+        # Cordoned nodes keep what no other node can take, and get what would run nowhere.
+        self.last = {
+            spec.name: [
+                name
+                for name in sorted(self.nodes)
+                if self.nodes[name].is_cordoned and is_able(spec, self.nodes[name])
+            ]
+            for spec in self.specs
+        }
         self.chosen: dict[str, list[str]] = {spec.name: [] for spec in self.specs}
         self.hosted = dict.fromkeys(self.nodes, 0)
         self.reasons: dict[tuple[str, str], Reason] = {}
@@ -140,10 +158,17 @@ class _Draft:
     def fill(self, spec: RoleSpec) -> None:
         """Fill the holes of a role, each on the node that is best now."""
         while len(self.chosen[spec.name]) < self.wanted(spec):
-            free = [name for name in self.eligible[spec.name] if name not in self.chosen[spec.name]]
-            if not free:
+            chosen = self.chosen[spec.name]
+            free = [name for name in self.eligible[spec.name] if name not in chosen]
+            before = self.situation.previous.get(spec.name, ())
+            last = [
+                name
+                for name in self.last[spec.name]
+                if name not in chosen and (name in before or not chosen)
+            ]
+            if not free and not last:
                 return
-            best = min(free, key=lambda node_id: self._cost(spec, node_id))
+            best = min(free + last, key=lambda node_id: self._cost(spec, node_id))
             self._add(spec, best, self._why(spec, best, free))
 
     def balance(self, budget: int) -> None:
@@ -187,11 +212,16 @@ class _Draft:
     def _cost(self, spec: RoleSpec, node_id: str) -> tuple[object, ...]:
         """Rank nodes for one more instance of a role, lowest first."""
         avoided = self.is_avoided(spec, node_id)
+        has_it = node_id in self.situation.previous.get(spec.name, ())
+        if self.nodes[node_id].is_cordoned:
+            return (avoided, True, not has_it, *self._seniority(spec, node_id))
         # Of nodes where it failed, the one that has it keeps it: moving on would only go in rings.
-        kept = avoided and node_id in self.situation.previous.get(spec.name, ())
+        kept = avoided and has_it
         return (
             avoided,
+            False,
             not kept,
+            self.nodes[node_id].is_at_risk,
             -self._preference(spec, node_id),
             self._neighbours(spec, node_id),
             self.hosted[node_id],
@@ -211,10 +241,15 @@ class _Draft:
         )
 
     def _why(self, spec: RoleSpec, best: str, free: list[str]) -> Reason:
+        if self.nodes[best].is_cordoned:
+            has_it = best in self.situation.previous.get(spec.name, ())
+            return Reason.KEPT if has_it else Reason.ONLY
         if self.is_avoided(spec, best):
             return Reason.LAST_RESORT
         if len(free) == 1:
             return Reason.ONLY
+        if all(self.nodes[each].is_at_risk != (each == best) for each in free):
+            return Reason.SAFEST
         if self._preference(spec, best) > min(self._preference(spec, each) for each in free):
             return Reason.PREFERRED
         if self._neighbours(spec, best) < max(self._neighbours(spec, each) for each in free):
@@ -241,7 +276,7 @@ class _Draft:
     def _may_move(self, spec: RoleSpec, source: str, target: str) -> bool:
         if target in self.chosen[spec.name] or target not in self.eligible[spec.name]:
             return False
-        if self.is_avoided(spec, target):
+        if self.is_avoided(spec, target) or self.nodes[target].is_at_risk:
             return False
         if self._preference(spec, target) < self._preference(spec, source):
             return False

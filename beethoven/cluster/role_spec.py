@@ -61,6 +61,8 @@ class Candidate:
         zone: Where it stands; instances of one role are spread over zones.
         load: How busy it is, >= 0; decides between nodes that host equally many instances.
         is_draining: Whether it is to be left without roles.
+        is_cordoned: Whether it gets no more roles, and keeps only what no other node can run.
+        is_at_risk: Whether other nodes are better for new roles.
     """
 
     node_id: str
@@ -70,3 +72,10 @@ class Candidate:
     zone: str = ""
     load: float = 0.0
     is_draining: bool = False
+    is_cordoned: bool = False
+    is_at_risk: bool = False
+
+    @property
+    def is_going(self) -> bool:
+        """Whether it hands over what it runs."""
+        return self.is_draining or self.is_cordoned

@@ -17,6 +17,7 @@ from beethoven.cluster.membership_events import (
     CloseLink,
     CloseReason,
     Effect,
+    MemberChanged,
     NodeDown,
     NodeLeft,
     NodeRecovered,
@@ -146,6 +147,8 @@ class Roll:
             self._pursue(peer, now)
         else:
             self.dialler.forget(peer.member.address)
+            if peer.member != member and peer.health.is_up:
+                self.emit(MemberChanged(member))
             peer.member, peer.spoke_at = member, now
             peer.links = (*peer.links, link)
             self.sign(peer, Sign.LINKED, now=now)

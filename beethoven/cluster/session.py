@@ -7,25 +7,29 @@ replays, reorders, drops, cuts or alters frames is found out at the next one. No
 that is for TLS. Pure.
 """
 
+import hashlib
 import hmac
 import struct
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
 
 from beethoven.cluster.wire import LONGEST
 from beethoven.errors import WireError
 
-_LENGTH: Final = struct.Struct(">I")
+_HEAD: Final = struct.Struct(">IQ")
 _NUMBER: Final = struct.Struct(">Q")
 _MAC_SIZE: Final = 16
 # What a seal adds to a body; the length in front of every frame is not counted.
 OVERHEAD: Final = _NUMBER.size + _MAC_SIZE
 _HASH: Final = "sha256"
 _HASH_SIZE: Final = 32
+_BLOCK_SIZE: Final = 64
 _BROKEN: Final = -1
 
+_NewHash: TypeAlias = "Callable[[], hashlib._Hash]"  # noqa: SLF001 - has no other name
+
 # Bound once: `seal` and `open` are on the path of every remote call.
-_pack_length = _LENGTH.pack
-_pack_number = _NUMBER.pack
+_pack_head = _HEAD.pack
 _unpack_number = _NUMBER.unpack_from
 _digest = hmac.digest
 _is_same = hmac.compare_digest
@@ -43,16 +47,36 @@ class Session:
         limit: The longest sealed frame, in bytes.
     """
 
-    __slots__ = ("_limit", "_receive_key", "_received", "_send_key", "_sent")
+    __slots__ = (
+        "_keys",
+        "_limit",
+        "_received",
+        "_receiving_inner",
+        "_receiving_outer",
+        "_sending_inner",
+        "_sending_outer",
+        "_sent",
+    )
 
     def __init__(self, send_key: bytes, receive_key: bytes, *, limit: int = LONGEST) -> None:
-        self._send_key = send_key
-        self._receive_key = receive_key
         self._limit = limit - OVERHEAD
-        self._sent = 0
-        self._received = 0
+        self._set(send_key, receive_key, 0, 0)
 
-    def seal(self, body: bytes) -> bytes:
+    def _set(self, send_key: bytes, receive_key: bytes, sent: int, received: int) -> None:
+        self._keys = send_key, receive_key
+        self._sent = sent
+        self._received = received
+        self._sending_inner, self._sending_outer = _halves(send_key)
+        self._receiving_inner, self._receiving_outer = _halves(receive_key)
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self._limit, (*self._keys, self._sent, self._received)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._limit, rest = state
+        self._set(*rest)
+
+    def seal(self, body: bytes | memoryview) -> bytes:
         """
         Return the whole frame that carries a body, as the next one in order.
 
@@ -64,9 +88,12 @@ class Session:
             raise WireError(f"expected a body of at most {self._limit} bytes, got: {size}")
         number = self._sent
         self._sent = number + 1
-        data = _pack_number(number) + body
-        mac = _digest(self._send_key, data, _HASH)[:_MAC_SIZE]
-        return _pack_length(size + OVERHEAD) + data + mac
+        head = _pack_head(size + OVERHEAD, number)
+        inner, outer = self._sending_inner(), self._sending_outer()
+        inner.update(head[4:])
+        inner.update(body)
+        outer.update(inner.digest())
+        return b"".join((head, body, outer.digest()[:_MAC_SIZE]))
 
     def open(self, sealed: bytes) -> bytes:
         """
@@ -79,7 +106,10 @@ class Session:
             WireError: It is not what the other end sealed next. Nothing can be opened from then on.
         """
         data = sealed[:-_MAC_SIZE]
-        mac = _digest(self._receive_key, data, _HASH)[:_MAC_SIZE]
+        inner, outer = self._receiving_inner(), self._receiving_outer()
+        inner.update(data)
+        outer.update(inner.digest())
+        mac = outer.digest()[:_MAC_SIZE]
         if not _is_same(mac, sealed[-_MAC_SIZE:]) or len(sealed) < OVERHEAD:
             self._received = _BROKEN
             raise WireError("expected a frame that the other node sealed, got: an altered one")
@@ -92,6 +122,19 @@ class Session:
 
     def __repr__(self) -> str:
         return f"Session(sent={self._sent}, received={self._received})"
+
+
+def _halves(key: bytes) -> tuple[_NewHash, _NewHash]:
+    """
+    Return what makes the two hashes of an HMAC-SHA256, both begun with the key.
+
+    Source:
+        RFC 2104 §2. `hmac.digest` begins anew with each message, which takes half of its time.
+    """
+    block = key.ljust(_BLOCK_SIZE, b"\0")
+    inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+    outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+    return inner.copy, outer.copy
 
 
 def extract(salt: bytes, secret: bytes) -> bytes:

@@ -23,8 +23,9 @@ from beethoven.cluster.signal_board import (
 )
 from beethoven.errors import SpecError
 from beethoven.runtime import framing, names
-from beethoven.runtime.connection import CAST_TIMEOUT, Connection
+from beethoven.runtime.connection import CAST_TIMEOUT
 from beethoven.runtime.here import here
+from beethoven.runtime.line import Connection
 from beethoven.runtime.reference import Ref
 from beethoven.runtime.unixsocket import connect
 
@@ -107,10 +108,16 @@ class _Teller:
     def __init__(self) -> None:
         self._declared: dict[str, Setting] = {}
         self._values: dict[str, float] = {}
-        self.begin_anew()
+        self._is_used = False
+        self._begin_anew()
 
-    def begin_anew(self) -> None:
+    def leave(self) -> None:
         """Forget the thread, which a forked copy of the process does not have."""
+        # Most processes have none, and most copies are new processes, whose birth is not to last.
+        if self._is_used:
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
         # Reentrant: the handler of a signal of the system may interrupt a change.
         self._lock = threading.RLock()
         self._wake = threading.Event()
@@ -120,6 +127,7 @@ class _Teller:
 
     def declare(self, setting: Setting) -> None:
         """Note a signal; if it is set already, its weight and kind change."""
+        self._is_used = True
         with self._lock:
             if setting.name not in self._declared and len(self._declared) >= MOST_SIGNALS:
                 rule = f"one of at most {MOST_SIGNALS} in a process"
@@ -215,4 +223,4 @@ def _connect() -> Connection | None:
 
 
 _teller = _Teller()
-os.register_at_fork(after_in_child=_teller.begin_anew)
+os.register_at_fork(after_in_child=_teller.leave)

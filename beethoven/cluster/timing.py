@@ -68,6 +68,11 @@ class Timing:
             raise SpecError(subject=_SUBJECT, field=field, expected=rule, got=value)
 
     @property
+    def last_chance(self) -> float:
+        """How long a node whose machine may be gone, and whose link has closed, is waited for."""
+        return self.silence / 4
+
+    @property
     def suspicion(self) -> float:
         """How long a node may be unheard before it is suspect."""
         return self.silence / 2

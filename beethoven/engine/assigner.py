@@ -85,6 +85,8 @@ class Assigner:
         # Why each node of the target was chosen; it may come to run there much later.
         self._reasons: dict[Pair, str] = {}
         self._leaving: dict[Pair, Leaver] = {}
+        # Those that had to go, and were waited for in vain.
+        self._given_up: set[Pair] = set()
         self._settled_at: dict[Pair, float] = {}
         self._vacant_at: dict[Pair, float] = {}
         self._avoidance = avoidance
@@ -116,6 +118,7 @@ class Assigner:
     def decide(self, inputs: Inputs) -> Outcome:
         """Return what is to be told to all nodes next."""
         self._forget_the_gone(inputs)
+        self._note_the_stopping(inputs)
         struck = self._judge(inputs)
         situation = self.situation(inputs)
         placement = place(situation, budget=inputs.budget)
@@ -145,10 +148,27 @@ class Assigner:
             elif leaver.told is not None and inputs.now - leaver.at > self._release_within:
                 # It does not obey; what it runs is counted again.
                 del self._leaving[pair]
+                self._given_up.add(pair)
         self._settled_at = {
             pair: at for pair, at in self._settled_at.items() if pair[1] in inputs.heard
         }
         self._avoidance.forget_all_but(inputs.heard)
+
+    def _note_the_stopping(self, inputs: Inputs) -> None:
+        """Note who still has a process of a role that others have told to stop: a predecessor."""
+        self._given_up = {
+            (role, node_id)
+            for role, node_id in self._given_up
+            if node_id in inputs.heard and role in inputs.heard[node_id].report.held
+        }
+        for spec in inputs.specs:
+            for node_id, heard in inputs.heard.items():
+                pair, report = (spec.name, node_id), heard.report
+                is_stopping = spec.name in report.held and not report.has_settled(spec.name)
+                is_target = node_id in self._target.get(spec.name, ())
+                is_wanted = is_target or self._is_placed(pair, inputs)
+                if is_stopping and not is_wanted and pair not in self._given_up:
+                    self._leaving.setdefault(pair, Leaver(report.stamp, inputs.now))
 
     def _has_gone(self, role: str, leaver: Leaver, heard: Heard) -> bool:
         assert leaver.told is not None
@@ -197,7 +217,7 @@ class Assigner:
         ]
         able = {node.node_id for node in inputs.nodes if is_eligible(spec, node)}
         if len(able & {*target, *claims}) < spec.instances:
-            # Its successor is lost: what has not been told to go may stay.
+            # Its successor is lost, or cordoned as well: what has not been told to go may stay.
             claims += [
                 node_id
                 for (each, node_id), leaver in sorted(self._leaving.items())

@@ -79,6 +79,9 @@ class Surroundings(Protocol):
     def release(self) -> None:
         """Let this node go: no role is left on it."""
 
+    def emptied(self, *, is_empty: bool) -> None:
+        """Note whether this node, which is cordoned, has no role left."""
+
 
 class Coordinator:
     """
@@ -210,6 +213,8 @@ class Coordinator:
                 self.report()
             case events.Release():
                 self._around.release()
+            case events.Emptied(is_empty):
+                self._around.emptied(is_empty=is_empty)
             case events.Note(name, level, fields):
                 getattr(log, level)(name, **fields)
             case _:

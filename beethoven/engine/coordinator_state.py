@@ -41,15 +41,15 @@ from beethoven.engine.events import (
     Event,
     MembershipChanged,
     Note,
+    OutlookChanged,
     PublishTable,
-    Release,
     ReportReceived,
-    SendReport,
     SendTable,
     SettledAlone,
     TableReceived,
     Ticked,
 )
+from beethoven.engine.own_word import OwnWord
 from beethoven.engine.settings import CoordinatorSettings
 from beethoven.engine.table import (
     NO_EPOCH,
@@ -86,6 +86,7 @@ class CoordinatorState:
     ) -> None:
         self.me = me
         self.table = Table()
+        self.word = OwnWord(me.node_id, seniority(me))
         self._settings = settings if settings is not None else CoordinatorSettings()
         self._authority = authority if authority is not None else Authority()
         self._life = life
@@ -101,16 +102,14 @@ class CoordinatorState:
         self._assigner = self._new_assigner()
         self._specs = dict(self.table.specs)
         self._changed_at: float | None = None
+        self._hindered_at = 0.0
         # Of those whom the table tells, the ones that this node has been linked to itself.
         self._met: set[str] = set()
         self._gate_closed_at: float | None = None
         self._has_searched = False
-        self._is_draining = False
-        self._is_released = False
         self._is_dirty = False
         self._review_at = 0.0
         self._sent: dict[str, float] = {}
-        self._told = self._own_state()
         self._warned: set[Difference] = set()
         self._now = 0.0
         self._effects: list[Effect] = []
@@ -134,12 +133,14 @@ class CoordinatorState:
             case SettledAlone():
                 self._has_searched = True
             case DrainRequested(is_wanted):
-                self._is_draining, self._is_released = is_wanted, False
+                self.word.drain(is_wanted=is_wanted)
+            case OutlookChanged():
+                self.word.foresee(event)
             case Ticked():
                 self._help_the_late()
         self._act()
-        self._report_anew()
-        self._release()
+        self._effects += self.word.news(seniority(self._view.eldest))
+        self._effects += self.word.departure(self._view.mine, self.table, self._adopted)
         effects, self._effects = self._effects, []
         return effects
 
@@ -164,8 +165,12 @@ class CoordinatorState:
 
     def complete(self, report: Report) -> Report:
         """Return this node's report with what only its coordinator knows."""
-        eldest, is_draining = self._own_state()
-        return replace(report, eldest=eldest, is_draining=is_draining)
+        return self.word.complete(report, seniority(self._view.eldest))
+
+    @property
+    def candidates(self) -> dict[str, Candidate]:
+        """The nodes that have spoken, as places for roles."""
+        return {each.node_id: each for each in self._view.candidates()}
 
     def explain(self, role: str) -> dict[str, str]:
         """Return why a role runs on each member or not, `{node_id: words}`."""
@@ -185,7 +190,8 @@ class CoordinatorState:
         }
 
     def _members_changed(self, members: tuple[Member, ...]) -> None:
-        joined, left = self._view.update(members, now=self._now)
+        joined, left, is_other = self._view.update(members, now=self._now)
+        self._is_dirty |= is_other
         if not joined and not left and self._changed_at is not None:
             return
         self._changed_at = self._now
@@ -288,25 +294,27 @@ class CoordinatorState:
 
     def _inputs(self) -> Inputs:
         specs = tuple(self._specs[role].spec for role in sorted(self._specs))
+        nodes = self._view.candidates()
         epoch = self._own if self._own is not None else self.table.stamp.epoch
         version = self.table.stamp.version if epoch == self.table.stamp.epoch else self._life
         return Inputs(
             now=self._now,
             specs=specs,
-            nodes=self._view.candidates(),
+            nodes=nodes,
             heard=self._view.heard,
             table=self.table,
             stamp=Stamp(epoch, version + 1),
             may_fill=self._now >= self._may_fill_at,
-            budget=self._budget(self._view.candidates()),
+            budget=self._budget(nodes),
         )
 
     def _budget(self, nodes: tuple[Candidate, ...]) -> int:
         """Return how many instances may move only to even out the load."""
-        rests = self._now - (self._changed_at or 0.0) >= self._settings.rebalance_after
+        changed_at = max(self._changed_at or 0.0, self._hindered_at)
+        rests = self._now - changed_at >= self._settings.rebalance_after
         if not self._settings.is_rebalancing or not rests:
             return 0
-        if any(node.is_draining for node in nodes) or not self._assigner.is_calm(self._view.heard):
+        if any(each.is_going for each in nodes) or not self._assigner.is_calm(self._view.heard):
             return 0
         return max(1, sum(map(len, self.table.places.values())) // 20)
 
@@ -314,6 +322,8 @@ class CoordinatorState:
         self._specs = commit(self._specs, self._view.words)
         self._warn_of_differences()
         inputs = self._inputs()
+        if any(each.is_going for each in inputs.nodes):
+            self._hindered_at = self._now
         outcome = self._assigner.decide(inputs)
         table = Table(
             stamp=inputs.stamp,
@@ -321,6 +331,7 @@ class CoordinatorState:
             specs=dict(self._specs),
             members=frozenset(inputs.heard),
             draining=frozenset(node.node_id for node in inputs.nodes if node.is_draining),
+            cordoned=frozenset(node.node_id for node in inputs.nodes if node.is_cordoned),
             avoided=self._avoidance.left(now=self._now),
         )
         self._is_dirty = False
@@ -359,26 +370,6 @@ class CoordinatorState:
         if self.table.stamp != NO_STAMP:
             self._sent[node_id] = self._now
             self._effects.append(SendTable(node_id, self.table))
-
-    def _own_state(self) -> tuple[Seniority, bool]:
-        return seniority(self._view.eldest), self._is_draining
-
-    def _report_anew(self) -> None:
-        if self._own_state() != self._told:
-            self._told = self._own_state()
-            self._effects.append(SendReport())
-
-    def _release(self) -> None:
-        """Let this node go when it is to be left without roles, and is."""
-        mine = self._view.heard.get(self.me.node_id)
-        if not self._is_draining or self._is_released or mine is None:
-            return
-        is_known = self.me.node_id in self.table.draining
-        is_current = mine.report.stamp == self._adopted == self.table.stamp
-        is_empty = not mine.report.held and not self.table.roles_of(self.me.node_id)
-        if is_known and is_current and is_empty:
-            self._is_released = True
-            self._effects.append(Release())
 
     def _warn_of_differences(self) -> None:
         for each in differences(self._specs, self._view.words):

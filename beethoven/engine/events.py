@@ -52,7 +52,31 @@ class DrainRequested:
     is_wanted: bool = True
 
 
-Event = MembershipChanged | ReportReceived | TableReceived | SettledAlone | Ticked | DrainRequested
+@dataclass(frozen=True, slots=True)
+class OutlookChanged:
+    """
+    What lies ahead of this node has changed; each field as in `Report`.
+
+    Attributes:
+        is_cordoned: Of this node.
+        is_at_risk: Of this node.
+        doomed: Of all nodes that it has heard of.
+    """
+
+    is_cordoned: bool = False
+    is_at_risk: bool = False
+    doomed: frozenset[str] = frozenset()
+
+
+Event = (
+    MembershipChanged
+    | ReportReceived
+    | TableReceived
+    | SettledAlone
+    | Ticked
+    | DrainRequested
+    | OutlookChanged
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +112,13 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Emptied:
+    """This node is cordoned, and has no role left; or has one again, or is cordoned no more."""
+
+    is_empty: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """Log something."""
 
@@ -96,4 +127,4 @@ class Note:
     fields: Mapping[str, object] = field(default_factory=dict)
 
 
-Effect = PublishTable | SendTable | AdoptTable | SendReport | Release | Note
+Effect = PublishTable | SendTable | AdoptTable | SendReport | Release | Emptied | Note

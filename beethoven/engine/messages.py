@@ -23,7 +23,13 @@ from beethoven.cluster.fields import (
     record,
     text,
 )
-from beethoven.cluster.link_messages import LATEST, LONGEST_DURATION, within
+from beethoven.cluster.link_messages import (
+    LATEST,
+    LONGEST_DURATION,
+    MACHINE,
+    is_machine,
+    within,
+)
 from beethoven.cluster.load import Load
 from beethoven.cluster.signal_board import MOST_POINTS
 from beethoven.cluster.wire import MessageTable
@@ -59,6 +65,8 @@ LONGEST_REASON: Final = 200
 LONGEST_EXIT: Final = 500
 LARGEST_LOAD: Final = 1e9
 LARGEST_PID: Final = 2**31 - 1
+# Of which one node may say that they are about to go.
+MOST_MACHINES: Final = 1024
 
 NO_LOAD: Final = Load()
 
@@ -105,6 +113,9 @@ class ReportMessage:
     eldest: Annotated[SeniorityRecord | None, optional(record(SeniorityRecord))] = None
     instances: Annotated[tuple[Instance, ...], many(record(Instance), MOST_ROLES)] = ()
     load_detail: Annotated[Load, record(Load)] = NO_LOAD
+    is_cordoned: Annotated[bool, BOOLEAN] = False
+    is_at_risk: Annotated[bool, BOOLEAN] = False
+    doomed: Annotated[tuple[str, ...], many(MACHINE, MOST_MACHINES)] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +133,7 @@ class TableMessage:
         members: Indices of nodes.
         draining: Indices of nodes.
         avoided: By role.
+        cordoned: Indices of nodes.
     """
 
     stamp: Annotated[StampRecord, record(StampRecord)]
@@ -139,6 +151,7 @@ class TableMessage:
     avoided: Annotated[
         Mapping[str, AvoidedColumns], mapping(ROLE_NAME, record(AvoidedColumns), MOST_ROLES)
     ] = field(default_factory=dict)
+    cordoned: Annotated[tuple[int, ...], indices(MOST_NODES)] = ()
 
     def __post_init__(self) -> None:
         nodes = len(self.nodes)
@@ -146,6 +159,7 @@ class TableMessage:
             raise Unfit("distinct", self.nodes, ".nodes")
         check_indices(self.members, nodes, ".members")
         check_indices(self.draining, nodes, ".draining")
+        check_indices(self.cordoned, nodes, ".cordoned")
         named = [each for each in self.tokens.node if each is not None]
         check_indices(named, nodes, ".tokens.node")
         for role, places in self.places.items():
@@ -228,6 +242,9 @@ def report_to_wire(
         eldest=None if eldest is None else SeniorityRecord(eldest.incarnation, eldest.node_id),
         instances=tuple(_bounded(each) for each in instances),
         load_detail=_bounded_load(load_detail),
+        is_cordoned=report.is_cordoned,
+        is_at_risk=report.is_at_risk,
+        doomed=tuple(filter(is_machine, sorted(report.doomed)))[:MOST_MACHINES],
     )
 
 
@@ -244,6 +261,9 @@ def report_from_wire(message: ReportMessage) -> Report:
         failing=message.failing,
         load=message.load,
         is_draining=message.is_draining,
+        is_cordoned=message.is_cordoned,
+        is_at_risk=message.is_at_risk,
+        doomed=frozenset(message.doomed),
         stamp=stamp_from_wire(message.stamp),
         eldest=None if eldest is None else Seniority(eldest.incarnation, eldest.node_id),
     )
@@ -273,15 +293,11 @@ def table_to_wire(table: Table) -> TableMessage:
     }
     members = tuple(nodes[each] for each in sorted(table.members))
     draining = tuple(nodes[each] for each in sorted(table.draining))
+    cordoned = tuple(nodes[each] for each in sorted(table.cordoned))
     avoided: dict[str, dict[int, float]] = {}
     for (role, node_id), seconds in table.avoided.items():
         avoided.setdefault(role, {})[nodes[node_id]] = _duration(seconds)
-    epochs = [token.epoch for token in tokens]
-    columns = TokenColumns(
-        counter=tuple(min(epoch.counter, LARGEST) for epoch in epochs),
-        node=tuple(nodes[epoch.node_id] if epoch.node_id else None for epoch in epochs),
-        version=tuple(token.version for token in tokens),
-    )
+    columns = _token_columns(tokens, nodes)
     return TableMessage(
         stamp=stamp_to_wire(table.stamp),
         nodes=tuple(nodes),
@@ -298,6 +314,17 @@ def table_to_wire(table: Table) -> TableMessage:
             role: AvoidedColumns(tuple(left), tuple(left.values()))
             for role, left in avoided.items()
         },
+        cordoned=cordoned,
+    )
+
+
+def _token_columns(tokens: Iterable[Stamp], nodes: Mapping[str, int]) -> TokenColumns:
+    tokens = tuple(tokens)
+    epochs = [token.epoch for token in tokens]
+    return TokenColumns(
+        counter=tuple(min(epoch.counter, LARGEST) for epoch in epochs),
+        node=tuple(nodes[epoch.node_id] if epoch.node_id else None for epoch in epochs),
+        version=tuple(token.version for token in tokens),
     )
 
 
@@ -328,6 +355,7 @@ def table_from_wire(message: TableMessage) -> Table:
         },
         members=frozenset(nodes[each] for each in message.members),
         draining=frozenset(nodes[each] for each in message.draining),
+        cordoned=frozenset(nodes[each] for each in message.cordoned),
         avoided={
             (role, nodes[node]): seconds
             for role, each in message.avoided.items()
@@ -356,6 +384,7 @@ def _bounded_load(load: Load) -> Load:
         memory=None if load.memory is None else within(load.memory, 100.0),
         roles=max(0, min(load.roles, LARGEST)),
         signals={name: within(points, MOST_POINTS) for name, points in load.signals.items()},
+        cpus=max(0, min(load.cpus, LARGEST)),
     )
 
 

@@ -84,6 +84,7 @@ class Table:
         specs: The configuration of each role that holds.
         members: The nodes whose reports the decision rests on. Only they are told by it.
         draining: Those of them that are to be left without roles.
+        cordoned: Those of them that get no more roles.
         avoided: For how many seconds from now a role is kept away from a node, by role and node.
     """
 
@@ -92,6 +93,7 @@ class Table:
     specs: Mapping[str, Committed] = field(default_factory=dict)
     members: frozenset[str] = frozenset()
     draining: frozenset[str] = frozenset()
+    cordoned: frozenset[str] = frozenset()
     avoided: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     def nodes_of(self, role: str) -> tuple[str, ...]:
@@ -113,6 +115,7 @@ class Table:
             and self.specs == other.specs
             and self.members == other.members
             and self.draining == other.draining
+            and self.cordoned == other.cordoned
             and self.avoided.keys() == other.avoided.keys()
         )
 
@@ -134,6 +137,9 @@ class Report:
         failing: The roles that fail there, and for how many seconds more they are not tried.
         load: How busy it is, >= 0.
         is_draining: Whether it is to be left without roles.
+        is_cordoned: Whether it is to get no more roles, and to hand over those that it has.
+        is_at_risk: Whether other nodes are to be preferred for new roles.
+        doomed: Machines of which it knows that they are about to go.
         stamp: The table that its role server had when it found this: a later one may have brought
             roles that are not told of.
         eldest: The oldest member that it can reach itself.
@@ -148,6 +154,9 @@ class Report:
     failing: Mapping[str, float] = field(default_factory=dict)
     load: float = 0.0
     is_draining: bool = False
+    is_cordoned: bool = False
+    is_at_risk: bool = False
+    doomed: frozenset[str] = frozenset()
     stamp: Stamp = NO_STAMP
     eldest: Seniority | None = None
 

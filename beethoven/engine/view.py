@@ -40,11 +40,17 @@ class View:
         self._joined: dict[str, float] = {me.node_id: 0.0}
         self._departed: dict[str, float] = {}
 
-    def update(self, members: Iterable[Member], *, now: float) -> tuple[list[str], list[str]]:
-        """Take who can be reached now, and return who joined and who left."""
+    def update(self, members: Iterable[Member], *, now: float) -> tuple[list[str], list[str], bool]:
+        """
+        Take who can be reached now.
+
+        Returns:
+            Who joined, who left, and whether any of the others says something else of itself.
+        """
         after = {member.node_id: member for member in members} | {self.me.node_id: self.me}
         joined = sorted(after.keys() - self.members.keys())
         left = sorted(self.members.keys() - after.keys())
+        is_other = any(after.get(each, member) != member for each, member in self.members.items())
         self.members = {node_id: after[node_id] for node_id in sorted(after)}
         self.eldest = min(after.values(), key=seniority)
         old = now - self._patience
@@ -60,7 +66,7 @@ class View:
         for node_id in [each for each in self._heard if each not in self.members or each in joined]:
             if self._heard[node_id].at < old:
                 del self._heard[node_id]
-        return joined, left
+        return joined, left, is_other
 
     def hear(self, node_id: str, report: Report, *, now: float) -> bool:
         """Take a report, and return whether it is news."""
@@ -76,6 +82,12 @@ class View:
         return {each: self._heard[each] for each in self.members if each in self._heard}
 
     @property
+    def mine(self) -> Report | None:
+        """The latest word of this node itself, if it has spoken."""
+        heard = self._heard.get(self.me.node_id)
+        return None if heard is None else heard.report
+
+    @property
     def words(self) -> list[tuple[str, Report]]:
         """The reports of all members, the eldest's first."""
         eldest_first = sorted(self.members.values(), key=seniority)
@@ -85,6 +97,12 @@ class View:
             for member in eldest_first
             if member.node_id in heard
         ]
+
+    @property
+    def doomed(self) -> frozenset[str]:
+        """The machines of which any member knows that they are about to go."""
+        heard = self.heard.values()
+        return frozenset[str]().union(*(each.report.doomed for each in heard)) - {""}
 
     def name(self, node_id: str) -> str:
         member = self.members.get(node_id)
@@ -120,6 +138,7 @@ class View:
 
     def candidates(self) -> tuple[Candidate, ...]:
         """Return the members that have spoken as places for roles."""
+        doomed = self.doomed
         return tuple(
             Candidate(
                 node_id=node_id,
@@ -129,6 +148,8 @@ class View:
                 zone=self.members[node_id].zone,
                 load=heard.report.load,
                 is_draining=heard.report.is_draining,
+                is_cordoned=heard.report.is_cordoned or self.members[node_id].machine in doomed,
+                is_at_risk=heard.report.is_at_risk,
             )
             for node_id, heard in self.heard.items()
         )

@@ -5,12 +5,13 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Iterator, Mapping
-from ipaddress import ip_network
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Final
 
 from beethoven import clock
+from beethoven.cloud.site import UNTOLD, Site
 from beethoven.cluster.addresses import Address, Network, bind_candidates, network_of
 from beethoven.cluster.locator_events import LocatorSettings
 from beethoven.errors import AddressTaken, NoAddress
@@ -29,21 +30,51 @@ _FEWEST_NEIGHBOURS: Final = 1024
 
 
 def network(settings: NodeSettings) -> Network:
-    """Return the network of the cluster."""
+    """Return the network of the cluster, as it is configured."""
     return network_of(settings.cluster_net, settings.cluster_net_mask)
 
 
+def networks(settings: NodeSettings, site: Site = UNTOLD) -> tuple[Network, ...]:
+    """Return where other nodes are searched for: where the provider says, or else as configured."""
+    return site.networks or (network(settings),)
+
+
+def allowed_hosts(settings: NodeSettings, site: Site = UNTOLD) -> Sequence[str]:
+    """
+    Return the addresses to try to listen on, in order; none if this machine has none of them.
+
+    Args:
+        settings: The settings of the node.
+        site: What the provider says of it; its addresses count unless `bind` is set.
+    """
+    nets = networks(settings, site)
+    if settings.bind is None and site.addresses:
+        hosts = dict.fromkeys(map(ip_address, site.addresses))
+        # Those that others search for come first.
+        return [str(each) for each in sorted(hosts, key=lambda host: not _is_inside(host, nets))]
+    if len(nets) == 1:
+        return bind_candidates(nets[0], machine_addresses(), bind=settings.bind)
+    each_net = (bind_candidates(net, machine_addresses(), bind=settings.bind) for net in nets)
+    return tuple(dict.fromkeys(host for hosts in each_net for host in hosts))
+
+
+def _is_inside(host: IPv4Address | IPv6Address, nets: Sequence[Network]) -> bool:
+    return any(host in net for net in nets)
+
+
 def open_listener(
-    settings: NodeSettings, *, patience: float = 2.0
+    settings: NodeSettings, site: Site = UNTOLD, *, patience: float = 2.0
 ) -> tuple[socket.socket, Address]:
     """
     Return a socket that listens, does not block and is not inherited, and its address.
 
-    It is the first address that is free of those that the settings allow: `bind`; on loopback, any
-    of the network; else those of this machine inside the network.
+    It is the first address that is free of those that are allowed: `bind`; what the provider of
+    the machine says; on loopback, any of the network; else those of this machine inside the
+    network.
 
     Args:
         settings: The settings of the node.
+        site: What the provider says of it, if it does.
         patience: How long the only allowed address is waited for, in seconds: the processes of a
             node that was just killed may hold it for a moment.
 
@@ -51,21 +82,21 @@ def open_listener(
         AddressTaken: All of them are in use.
         NoAddress: There is none, or the system does not let this user listen there.
     """
-    candidates = bind_candidates(network(settings), _machine_addresses(), bind=settings.bind)
+    candidates = allowed_hosts(settings, site)
     if not candidates:
-        raise NoAddress(_nothing_inside(settings))
+        raise NoAddress(_nothing_inside(settings, site))
     deadline = clock.monotonic() + patience
     while True:
         for host in candidates:
             address = Address(host, settings.listener_port)
-            if (listener := _listen(settings, address)) is not None:
+            if (listener := _listen(settings, address, site)) is not None:
                 return listener, address
         if len(candidates) > 1 or clock.monotonic() >= deadline:
             raise AddressTaken(_all_taken(candidates[0], candidates[-1], settings))
         threading.Event().wait(_GLANCE)
 
 
-def _listen(settings: NodeSettings, address: Address) -> socket.socket | None:
+def _listen(settings: NodeSettings, address: Address, site: Site) -> socket.socket | None:
     """Return a socket that listens there; `None` if the address is in use."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -79,26 +110,35 @@ def _listen(settings: NodeSettings, address: Address) -> socket.socket | None:
         listener.close()
         if error.errno == errno.EADDRINUSE:
             return None
-        raise NoAddress(_cannot_listen(settings, address, error)) from error
+        raise NoAddress(_cannot_listen(settings, address, site, error)) from error
     return listener
 
 
-def _cannot_listen(settings: NodeSettings, address: Address, error: OSError) -> str:
-    key = "cluster_net" if settings.bind is None else "bind"
+def _cannot_listen(settings: NodeSettings, address: Address, site: Site, error: OSError) -> str:
+    key = _key(settings, site)
     if error.errno == errno.EADDRNOTAVAIL:
+        fix = "; set bind" if key == "use_az_net" else ""
         return (
             f"{key}: expected an address of this machine, got: {address.host}; "
-            f"it has {_listed(_machine_addresses())}"
+            f"it has {_listed(machine_addresses())}{fix}"
         )
     if error.errno == errno.EACCES:
         key = "listener_port"
     return f"{key}: cannot listen on {address}: {error.strerror}"
 
 
-def _nothing_inside(settings: NodeSettings) -> str:
+def _key(settings: NodeSettings, site: Site) -> str:
+    """Return the key of the configuration that an address comes from."""
+    if settings.bind is not None:
+        return "bind"
+    return "use_az_net" if site.addresses or site.networks else "cluster_net"
+
+
+def _nothing_inside(settings: NodeSettings, site: Site) -> str:
+    nets = " or ".join(map(str, networks(settings, site)))
     return (
-        f"cluster_net: expected this machine to have an address inside "
-        f"{network(settings)}; it has {_listed(_machine_addresses())}"
+        f"{_key(settings, site)}: expected this machine to have an address inside "
+        f"{nets}; it has {_listed(machine_addresses())}"
     )
 
 
@@ -116,7 +156,7 @@ def _listed(addresses: Iterator[str]) -> str:
     return ", ".join(sorted(set(addresses))) or "none"
 
 
-def _machine_addresses() -> Iterator[str]:
+def machine_addresses() -> Iterator[str]:
     """Yield the addresses of this machine; psutil is imported only if somebody looks."""
     import psutil
 
@@ -150,33 +190,40 @@ def node_name(settings: NodeSettings, address: Address, machine: str | None = No
     return f"0{name}" if name.startswith("-") else name
 
 
-def locator_settings(settings: NodeSettings) -> LocatorSettings:
-    """Return where other nodes are looked for, and how fast."""
-    net = network(settings)
+def locator_settings(settings: NodeSettings, site: Site = UNTOLD) -> LocatorSettings:
+    """
+    Return where other nodes are looked for, and how fast.
+
+    Args:
+        settings: The settings of the node.
+        site: What the provider says of its machine, if it does.
+    """
+    nets = networks(settings, site)
     return LocatorSettings(
-        networks=(net,),
-        per_second=search_pace(net, _neighbour_limit()),
+        networks=nets,
+        per_second=search_pace(nets, _neighbour_limit()),
         port=settings.listener_port,
         seeds=settings.seeds,
         names=settings.seed_names,
-        skip_azure_reserved=settings.use_az_net,
+        skip_azure_reserved=bool(site.networks),
     )
 
 
-def search_pace(net: Network, neighbours: int) -> float:
+def search_pace(nets: Sequence[Network], neighbours: int) -> float:
     """
-    Return how many addresses of a network are asked in a second.
+    Return how many addresses of the networks are asked in a second.
 
     On a network that this machine is attached to, each address that does not answer takes a place
     in the kernel's table of neighbours for 3 s. If that is full, other programs suffer, and nodes
     that are there are missed.
 
     Args:
-        net: The network.
+        nets: The networks.
         neighbours: How many places the table has.
     """
     default = LocatorSettings((), 1).per_second
-    if net.is_loopback or net.num_addresses <= neighbours * 3 / 4:
+    asked = sum(net.num_addresses for net in nets if net.version == 4 and not net.is_loopback)
+    if asked <= neighbours * 3 / 4:
         return default
     return min(default, neighbours / 4)
 

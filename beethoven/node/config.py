@@ -17,6 +17,7 @@ from beethoven.cluster.locator_events import HostName
 from beethoven.errors import ConfigError
 from beethoven.log import LogFormat, LogLevel
 from beethoven.node import kinds
+from beethoven.node.azure_tables import read_azure
 from beethoven.node.networks import read_network
 from beethoven.node.overrides import override
 from beethoven.node.programs import file_in
@@ -28,13 +29,21 @@ from beethoven.node.tables import TableReader
 from beethoven.node.timing_tables import read_timing
 from beethoven.node.toml_lines import KeyPath, locate_keys
 
+# What a program gives for itself, by table and key.
+Given = Mapping[tuple[str, str], object]
+
+# What messages call a configuration that is no file.
+PROGRAM: Final = "start_node"
+
 _LARGEST: Final = 16_000_000
 _FORM: Final = "[a-z0-9][a-z0-9._-]*"
 _NAME: Final = kinds.matching(_FORM, called="a node name", longest=32)
-_CLUSTER: Final = kinds.matching(_FORM, called="a cluster name", longest=64)
+CLUSTER: Final = kinds.matching(_FORM, called="a cluster name", longest=64)
 
 
-def read_settings(path: Path, environ: Mapping[str, str]) -> NodeSettings:
+def read_settings(
+    path: Path, environ: Mapping[str, str], given: Given | None = None
+) -> NodeSettings:
     """
     Return the settings of a configuration file.
 
@@ -42,20 +51,45 @@ def read_settings(path: Path, environ: Mapping[str, str]) -> NodeSettings:
         path: The file. In one named `pyproject.toml` the tables are inside `[tool.beethoven]`.
         environ: The variables, for `${NAME}` in strings, for overrides such as BEETHOVEN_NAME,
             and for PATH.
+        given: What a program says itself, by (table, key); counts more than the rest.
 
     Raises:
         ConfigError: The file is missing, cannot be read, or is wrong. Every problem is in it.
     """
-    return parse_settings(_read_source(path), path, environ)
+    return parse_settings(_read_source(path), path, environ, given)
 
 
-def parse_settings(source: str, path: Path, environ: Mapping[str, str]) -> NodeSettings:
+def parse_settings(
+    source: str,
+    path: Path,
+    environ: Mapping[str, str],
+    given: Given | None = None,
+) -> NodeSettings:
     """Return the settings of a configuration that was read already, as `read_settings` does."""
     try:
         document = _parse(source, path)
-        return _read_document(document, source, path, environ)
+        prefix: KeyPath = ()
+        if path.name == "pyproject.toml":
+            document, prefix = _tool_table(document, path), ("tool", "beethoven")
+        report = Report(str(path), locate_keys(source))
+        return _read_document(document, prefix, report, path, environ, given or {})
     except RecursionError as error:
         raise ConfigError([f"{path}: the values are nested too deeply"]) from error
+
+
+def tables_settings(
+    tables: dict[str, Any], path: Path, environ: Mapping[str, str], given: Given
+) -> NodeSettings:
+    """
+    Return the settings of tables that a program has made, as `read_settings` does.
+
+    Args:
+        tables: They have the shape of a file.
+        path: Stands for the file: its folder is what paths are relative to.
+        environ: As for `read_settings`.
+        given: As for `read_settings`.
+    """
+    return _read_document(tables, (), Report(PROGRAM, None), path, environ, given)
 
 
 def _read_source(path: Path) -> str:
@@ -92,16 +126,22 @@ def _parse(source: str, path: Path) -> dict[str, Any]:
 
 
 def _read_document(
-    document: dict[str, Any], source: str, path: Path, environ: Mapping[str, str]
+    tables: dict[str, Any],
+    prefix: KeyPath,
+    report: Report,
+    path: Path,
+    environ: Mapping[str, str],
+    given: Given,
 ) -> NodeSettings:
-    tables, lines = document, locate_keys(source)
-    prefix: KeyPath = ()
-    if path.name == "pyproject.toml":
-        tables, prefix = _tool_table(document, path), ("tool", "beethoven")
     tables, variables = override(tables, environ)
-    report = Report(
-        str(path), lines, {(*prefix, *key): variable for key, variable in variables.items()}
-    )
+    for (table, key), value in given.items():
+        inner = tables.get(table, {})
+        # A table that is none is reported when it is read.
+        if isinstance(inner, dict):
+            tables = {**tables, table: {**inner, key: value}}
+            shown = key if table == "beethoven" else f"{table}.{key}"
+            variables[table, key] = f"{PROGRAM}: {shown}"
+    report.variables = {(*prefix, *key): place for key, place in variables.items()}
     root = TableReader(tables, prefix, report, environ)
     settings = _read_node(root, path)
     report.raise_problems()
@@ -126,7 +166,7 @@ def _read_node(root: TableReader, path: Path) -> NodeSettings:
     settings = NodeSettings(
         path=file,
         name=table.read("name", _NAME, default.name),
-        cluster=table.read("cluster", _CLUSTER, default.cluster),
+        cluster=table.read("cluster", CLUSTER, default.cluster),
         cluster_net=net,
         cluster_net_mask=mask,
         listener_port=port,
@@ -141,6 +181,7 @@ def _read_node(root: TableReader, path: Path) -> NodeSettings:
         drain_timeout=table.read("drain_timeout", kinds.patience, default.drain_timeout),
         rebalance=table.read("rebalance", kinds.boolean, default.rebalance),
         logging=_read_logging(root.table("logging")),
+        azure=read_azure(root.table("azure")),
         roles=read_roles(root.table("roles"), file.parent),
     )
     _note_what_is_not_searched(table, settings)

@@ -27,6 +27,7 @@ from beethoven.errors import (
     RoleNotRunning,
 )
 from beethoven.node.component_names import (
+    AZURE,
     CORE_SERVER,
     NAMESPACE,
     ROLE_SERVER,
@@ -42,6 +43,9 @@ from beethoven.vocabulary import ChildType
 # While it waits for a role to run, how often it looks whether that has failed; in seconds.
 _GLANCE: Final = 0.5
 _ENDING: Final = {"stopping", "stopped"}
+# What is said of a member that is to go, and of those that have not gone.
+_GOING: Final = {"cordoned", "leaving"}
+_HERE: Final = {"alive", "cordoned"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +104,40 @@ class NodeClient:
         return not any(each.id == child and _comes_back(each) for each in entries)
 
     def status(self, timeout: float = 5.0) -> dict[str, Any]:
-        """Return `{"node", "members", "roles"}`, as `status --json` prints it."""
+        """Return `{"node", "members", "roles", "azure"}`, as `status --json` prints it."""
         node = self.presence
         own: list[dict[str, Any]] = self._ask(ROLE_SERVER, "status", timeout)
         cluster: dict[str, Any] = self._ask(CORE_SERVER, "overview", timeout)
         members = cluster["members"]
         me = next(each for each in members if each["name"] == node.name)
-        others = [each for each in members if each["state"] == "alive" and each is not me]
+        others = [each for each in members if each["state"] in _HERE and each is not me]
         told = {
             "name": node.name,
-            "address": node.address,
-            "state": "leaving" if me["state"] == "leaving" else _state(len(others)),
+            "address": me["address"],
+            "state": me["state"] if me["state"] in _GOING else _state(len(others)),
             "pid": node.pid,
             "since": utc(node.since),
             "coordinator": cluster["coordinator"],
         }
-        return {"node": told, "members": members, "roles": _merged(node.name, own, cluster)}
+        roles = _merged(node.name, own, cluster)
+        return {"node": told, "members": members, "roles": roles, "azure": self.azure()}
+
+    def azure(self, timeout: float = 1.0) -> dict[str, Any] | None:
+        """
+        Return what the metadata service has told the node; `None` if it does not ask it.
+
+        Returns:
+            What `cloud.watcher` reports; `{"problem"}` if that does not answer in time.
+        """
+        try:
+            report: dict[str, Any] = self.process(AZURE).call("report", timeout)
+        except NoProcess:
+            child = AZURE.removeprefix(f"{NAMESPACE}.")
+            is_known = any(each.id == child for each in _listed(self.process(ROOT), timeout))
+            return {"problem": "its watcher is being restarted"} if is_known else None
+        except ProcessError:
+            return {"problem": "its watcher does not answer"}
+        return report
 
     def explain(self, role: str, timeout: float = 5.0) -> dict[str, Any]:
         """
@@ -344,10 +366,10 @@ def _children(ref: Ref) -> list[dict[str, Any]]:
     return [_node_of(entry) for entry in _listed(ref)]
 
 
-def _listed(ref: Ref) -> Iterator[ChildEntry]:
+def _listed(ref: Ref, timeout: float = 2.0) -> Iterator[ChildEntry]:
     try:
         # A supervisor never blocks, so one that does not answer at once is going or coming.
-        _, entries = ref.call(("which_children",), 2.0)
+        _, entries = ref.call(("which_children",), timeout)
     except ProcessError:
         entries = []
     listed: list[ChildEntry] = entries

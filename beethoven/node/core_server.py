@@ -6,22 +6,22 @@ any moment: its successor has the same identity, the others dial it, and its sib
 they know.
 """
 
-import contextlib
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from beethoven import clock
-from beethoven.cluster import membership_events
+from beethoven.cloud.outlook import Outlook
 from beethoven.cluster.addresses import Address
 from beethoven.cluster.handshake import Established
+from beethoven.cluster.identity import current
 from beethoven.cluster.keyring import Keyring
 from beethoven.cluster.load import Load
 from beethoven.cluster.member import Member, Status
 from beethoven.cluster.membership_events import (
     AddressFound,
+    MemberChanged,
     NodeDown,
     NodeLeft,
     NodeRecovered,
@@ -35,27 +35,31 @@ from beethoven.cluster.role_spec import RoleSpec
 from beethoven.cluster.timing import Timing
 from beethoven.engine.authority import Authority
 from beethoven.engine.coordinator import TICK, Coordinator, RolesHere
-from beethoven.engine.events import DrainRequested, SettledAlone, TableReceived
+from beethoven.engine.events import SettledAlone, TableReceived
 from beethoven.engine.messages import COORDINATION, DrainMessage, StateMessage
 from beethoven.engine.settings import CoordinatorSettings
-from beethoven.engine.table import Stamp, Table
+from beethoven.engine.table import NO_STAMP, Stamp, Table
 from beethoven.log import get_log
 from beethoven.node import overview
-from beethoven.node.component_names import ALLOCATOR, CORE_SERVER, LOCATOR, ROLE_SERVER, ROOT
+from beethoven.node.component_names import (
+    ALLOCATOR,
+    AZURE,
+    CORE_SERVER,
+    LOCATOR,
+    ROLE_SERVER,
+)
+from beethoven.node.foresight import Foreseen, Foresight
+from beethoven.node.group_relay import GroupRelay
+from beethoven.node.leave_taking import LeaveTaking
 from beethoven.node.watchers import Watchers
 from beethoven.runtime.reason import ExitReason
-from beethoven.runtime.reference import ask_to_stop, cast_or_drop
+from beethoven.runtime.reference import cast_or_drop
 from beethoven.runtime.role import Caller, Role
 
 NAME: Final = CORE_SERVER
 
-# How long a leaving node waits until the others have read that it leaves, in seconds.
-_FAREWELL: Final = 0.5
-_GLANCE: Final = 0.01
 # After a freeze, how often it looks for mail that came meanwhile.
 _MOST_GLANCES: Final = 64
-# In the tree's private folder: until when a leaving node waits, by `clock.elapsed`.
-_LEAVING: Final = "leaving-until"
 
 log = get_log("core_server")
 
@@ -89,41 +93,47 @@ class CoreServer(Role):
     """The process; membership and coordination are decided elsewhere."""
 
     def init(self, args: CoreServerArgs) -> None:
-        self._own = args.own
+        self._own = current(self.ref.folder, args.own)
         self._timer, self._timer_at = 0, float("inf")
         self._roles_told = 0
-        self._drain_timeout = args.drain_timeout
-        self._is_leaving = self._has_left = self._has_searched = self._is_settled = False
+        self._has_searched = self._is_settled = False
         self._assigned: Table | None = None
         self._flaps, self._flap_news = Flaps(), Quarrels()
         poller = self._process.poller
         self._coordinator = Coordinator(
-            args.own, args.roles, args.coordination, Authority(), _Surroundings(self)
+            self._own, args.roles, args.coordination, Authority(), _Surroundings(self)
         )
         self.mesh = Mesh(
-            args.own,
+            self._own,
             args.cluster,
             args.keyring,
             args.timing,
             poller,
             on_change=self._changed,
-            on_link=self._coordinator.greet,
+            on_link=self._greet,
             on_message=self._heard,
             wake_at=self._wake_at,
         )
         self._watchers = Watchers(self.ref.folder)
+        self._groups = GroupRelay(self.mesh, self._watchers)
         self._desk = LinkDesk(self.ref.folder, self._linked)
         self._desk.serve(poller)
+        self.leave_taking = LeaveTaking(
+            self.mesh, self._coordinator, self.ref.folder, self.send_after, args.drain_timeout
+        )
+        self._foresight = Foresight(self.mesh, self._coordinator, self.send_after, self.ref.folder)
         self._tell_members()
-        for sibling in (LOCATOR, ALLOCATOR, ROLE_SERVER):
+        for sibling in (LOCATOR, ALLOCATOR, ROLE_SERVER, AZURE):
             cast_or_drop(sibling, ("core_up",))
         self._tell_locator()
+        self._groups.tell_nodes()
         self._watchers.greet()
         self._wake_at(0.0)
         self.send_after(TICK, "coordinate")
         # Those who are well are linked again by then.
         self.send_after(args.timing.convergence, "catch_up")
-        self._leave_on()
+        self.leave_taking.go_on()
+        self._foresight.go_on()
 
     def terminate(self, reason: ExitReason) -> None:
         self._desk.close()
@@ -145,6 +155,8 @@ class CoreServer(Role):
                 self._coordinator.roles_changed(here)
                 self._tell_allocator(None)
                 self._remind(here.stamp)
+                if here.stamp == NO_STAMP:
+                    self.leave_taking.remind()
             case ("table", Table() as table):
                 # What this node followed before this process was born.
                 self._coordinator.handle(TableReceived(self._own.node_id, table))
@@ -152,8 +164,19 @@ class CoreServer(Role):
                 self.mesh.broadcast(COORDINATION, StateMessage(role, slot, state))
             case ("watching",):
                 self._watchers.greet()
+            case ("groups_up",):
+                self._groups.tell_nodes()
+            case ("groups", str(node_id), message):
+                self._groups.send(node_id, message)
             case ("leave",):
-                self.leave()
+                self._leave()
+            case ("go",):
+                self.leave_taking.hasten(self._foresight.hurried_at)
+            case ("outlook", Outlook() as outlook):
+                self._foresight.look(outlook)
+                self.leave_taking.wait_for(outlook.hand_over_until)
+                if outlook.is_leaving:
+                    self.leave_taking.withdraw()
             case _:
                 super().handle_cast(request)
 
@@ -163,6 +186,8 @@ class CoreServer(Role):
                 return overview.overview(self.mesh.membership, self._coordinator)
             case "allocation_list":
                 return overview.allocation_list(self.mesh.membership, self._coordinator)
+            case "directory":
+                return overview.directory(self.mesh.membership, self._coordinator)
             case ("explain", str(role)):
                 return overview.explanation(self.mesh.membership, self._coordinator, role)
             case ("drain", str(name)):
@@ -182,14 +207,18 @@ class CoreServer(Role):
                 self._coordinator.tick()
                 self.send_after(TICK, "coordinate")
             case "depart":
-                self._time_is_up()
+                self.leave_taking.time_is_up()
             case "catch_up":
                 members = self.mesh.membership.members()
                 self._watchers.catch_up({each.node_id for each in members})
-                if self._is_leaving and not members:
-                    self.depart()
+                self._groups.tell_nodes()
+                if not members:
+                    self.leave_taking.nobody_is_left()
+            case Foreseen():
+                if self._foresight.must_leave(message):
+                    self.leave_taking.withdraw()
             case "go":
-                self._go()
+                self.leave_taking.go()
             case _:
                 super().handle_info(message)
 
@@ -224,10 +253,17 @@ class CoreServer(Role):
                 log.warning("node_down", node=name, address=address, cause=cause)
             case NodeLeft():
                 log.info("node_left", node=name, address=address)
+            case MemberChanged(member):
+                log.info("node_changed", node=name, address=address, zone=member.zone)
         if not isinstance(change, NodeSuspected | NodeRecovered):
-            self._flaps.forget(change.member.node_id)
             self._tell_members()
+        if isinstance(change, NodeUp | NodeDown | NodeLeft):
+            self._flaps.forget(change.member.node_id)
             self._watchers.tell(change)
+            self._groups.tell_nodes()
+        elif isinstance(change, MemberChanged):
+            self._watchers.change(change.member)
+            self._groups.tell_nodes()
         self._tell_locator()
 
     def _is_flapping(self, member: Member) -> bool:
@@ -242,14 +278,18 @@ class CoreServer(Role):
     def _heard(self, node_id: str, fields: dict[str, Any]) -> None:
         match COORDINATION.from_wire(fields):
             case None:
-                return
+                self._groups.take(node_id, fields)
             case StateMessage(role, slot, state):
                 cast_or_drop(ROLE_SERVER, ("state_of", role, slot, state))
             case DrainMessage(node_id, is_wanted):
                 if is_wanted and node_id == self._own.node_id:
-                    self.leave()
+                    self._leave()
             case message:
                 self._coordinator.receive(node_id, message)
+
+    def _greet(self, node_id: str) -> None:
+        self._coordinator.greet(node_id)
+        self._groups.tell_link(node_id)
 
     def _tell_members(self) -> None:
         self._coordinator.members_changed((self._own, *self.mesh.membership.members()))
@@ -280,10 +320,13 @@ class CoreServer(Role):
         if self._assigned is not None and self._assigned.stamp != stamp:
             self.assign(self._assigned)
 
+    def _leave(self) -> None:
+        self.leave_taking.begin(self._foresight.hurried_at)
+
     def _drain(self, name: str) -> str:
         """Have a node leave; return "ok", or why it cannot."""
         if name in {self._own.name, ""}:
-            self.leave()
+            self._leave()
             return "ok"
         for view in self.mesh.membership.views():
             if view.member.name == name and view.status in {Status.ALIVE, Status.SUSPECT}:
@@ -291,53 +334,6 @@ class CoreServer(Role):
                 self.mesh.send(node_id, COORDINATION, DrainMessage(node_id, is_wanted=True))
                 return "ok"
         return f"no node named {name!r} is a member"
-
-    def leave(self) -> None:
-        """Have the roles run elsewhere, then take leave of the others, then stop the node."""
-        if self._is_leaving:
-            return
-        self._is_leaving = True
-        log.info("node_leaving", node=self._own.name)
-        if self.mesh.membership.members():
-            until = clock.elapsed() + self._drain_timeout
-            with contextlib.suppress(OSError):
-                Path(self.ref.folder, _LEAVING).write_text(str(until), "utf-8")
-            self._hand_over(until)
-        else:
-            self.depart()
-
-    def _leave_on(self) -> None:
-        """Go on with what a predecessor that died meanwhile has begun."""
-        with contextlib.suppress(OSError, ValueError):
-            self._hand_over(float(Path(self.ref.folder, _LEAVING).read_text("utf-8")))
-
-    def _hand_over(self, until: float) -> None:
-        """Have the roles run elsewhere, until a moment of `clock.elapsed` at most."""
-        self._is_leaving = True
-        self.send_after(max(0.0, until - clock.elapsed()), "depart")
-        self._coordinator.handle(DrainRequested())
-
-    def _time_is_up(self) -> None:
-        """Leave although roles are left, unless it has left already."""
-        if not self._has_left:
-            log.warning("drain_timed_out", node=self._own.name, seconds=self._drain_timeout)
-            self.depart()
-
-    def depart(self) -> None:
-        """Take leave."""
-        if self._has_left:
-            return
-        self._has_left = True
-        self.mesh.handle(membership_events.LeaveRequested())
-        self._gone_at = clock.elapsed() + _FAREWELL
-        self._go()
-
-    def _go(self) -> None:
-        """Stop the node once the others have read that it leaves."""
-        if self.mesh.is_linked and clock.elapsed() < self._gone_at:
-            self.send_after(_GLANCE, "go")
-        else:
-            ask_to_stop(ROOT, "shutdown")
 
 
 class _Surroundings:
@@ -356,4 +352,7 @@ class _Surroundings:
         self._core.assign(table)
 
     def release(self) -> None:
-        self._core.depart()
+        self._core.leave_taking.depart()
+
+    def emptied(self, *, is_empty: bool) -> None:
+        cast_or_drop(AZURE, ("emptied", is_empty))

@@ -3,29 +3,47 @@
 from dataclasses import dataclass
 from typing import Any
 
+from beethoven.cluster.identity import current
 from beethoven.cluster.member import Member
 from beethoven.node import watchers
+from beethoven.node.cluster_handle import ClusterHandle
 from beethoven.node.component_names import CORE_SERVER
+from beethoven.remote.way import Way, local_way
 from beethoven.runtime.here import here
 from beethoven.runtime.reference import DEFAULT_TIMEOUT, call
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class Node(ClusterHandle):
     """
     The node that this process belongs to.
 
     The methods that ask raise `CallError` if the node does not answer in time.
 
     Attributes:
-        name: Its name.
-        node_id: Which boot of it this is.
-        address: Where other nodes find it.
+        own: What it was at its boot.
     """
 
-    name: str
-    node_id: str
-    address: str
+    own: Member
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.own.name
+
+    @property
+    def node_id(self) -> str:
+        """Which boot of it this is."""
+        return self.own.node_id
+
+    @property
+    def address(self) -> str:
+        """Where other nodes find it now: it may follow its machine to another network."""
+        return str(current(here.folder, self.own).address)
+
+    @property
+    def way(self) -> Way:
+        return local_way(here.folder, self.name)
 
     def members(self, timeout: float = DEFAULT_TIMEOUT) -> tuple[Member, ...]:
         """Return the nodes that can be reached now, this one first."""

@@ -31,6 +31,7 @@ class Unexpected(ValueError):
 
     def __init__(self, expected: str, value: object, *, fix: str | None = None) -> None:
         super().__init__(f"expected {expected}, got: {shown(value)}")
+        self.expected = expected
         self.fix = fix
 
 

@@ -1,9 +1,9 @@
 """
 Settings that the environment gives instead of the file.
 
-Each key of `[beethoven]`, `[timing]` and `[logging]` has a variable; lists are separated by commas.
-An empty variable counts as not set, and other variables that start with `BEETHOVEN_`, such as those
-that a node hands to its processes, are not looked at.
+Each key of `[beethoven]`, `[timing]`, `[logging]` and `[azure]` has a variable; lists are separated
+by commas, and `[]` is an empty one. An empty variable counts as not set, and other variables that
+start with `BEETHOVEN_`, such as those that a node hands to its processes, are not looked at.
 """
 
 import re
@@ -68,6 +68,8 @@ def _seconds(written: str) -> float | str:
 
 
 def _list(written: str) -> list[str]:
+    if written.strip() == "[]":
+        return []
     return [_text(part.strip()) for part in written.split(",") if part.strip()]
 
 
@@ -94,4 +96,8 @@ _VARIABLES: Final[dict[str, tuple[str, str, Callable[[str], object]]]] = {
     "BEETHOVEN_TIMING__GRACE": ("timing", "grace", _seconds),
     "BEETHOVEN_LOGGING__LEVEL": ("logging", "level", _text),
     "BEETHOVEN_LOGGING__FORMAT": ("logging", "format", _text),
+    "BEETHOVEN_AZURE__ENDPOINT": ("azure", "endpoint", _text),
+    "BEETHOVEN_AZURE__INTERFACE": ("azure", "interface", _text),
+    "BEETHOVEN_AZURE__ACKNOWLEDGE": ("azure", "acknowledge", _list),
+    "BEETHOVEN_AZURE__HAND_OVER_WITHIN": ("azure", "hand_over_within", _seconds),
 }

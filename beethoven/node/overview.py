@@ -1,12 +1,14 @@
 """What a core server tells people of the cluster: members, roles, load, and reasons."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from beethoven.clock import utc
+from beethoven.cluster.directory import RUNNING, Directory, NodeEntry, RoleEntry
 from beethoven.cluster.member import Member, Status
 from beethoven.cluster.membership import Membership
-from beethoven.cluster.role_spec import RoleSpec
+from beethoven.cluster.placement import is_able
+from beethoven.cluster.role_spec import Candidate, RoleSpec
 from beethoven.engine.coordinator import Coordinator
 from beethoven.engine.messages import Instance, ReportMessage
 
@@ -27,13 +29,58 @@ def overview(membership: Membership, coordinator: Coordinator) -> dict[str, Any]
 
 
 def allocation_list(membership: Membership, coordinator: Coordinator) -> list[dict[str, Any]]:
-    """Return the nodes that can be reached, the least busy first."""
-    nodes = []
-    for member in (membership.own, *membership.members()):
-        report = coordinator.reports.get(member.node_id)
-        if report is not None and not report.is_draining:
-            nodes.append(_load(member, report))
+    """Return the nodes that can be reached and are to stay, the least busy first."""
+    candidates = coordinator.state.candidates
+    nodes = [
+        _load(member, report)
+        for member, report in _reports(membership, coordinator)
+        if member.node_id in candidates and not candidates[member.node_id].is_going
+    ]
     return sorted(nodes, key=lambda node: (node["score"], node["roles"], node["name"]))
+
+
+def directory(membership: Membership, coordinator: Coordinator) -> Directory:
+    """Return the nodes that can be reached, this one first, and who runs which role."""
+    members = (membership.own, *membership.members())
+    reports = {each.node_id: coordinator.reports.get(each.node_id) for each in members}
+    candidates = coordinator.state.candidates
+    nodes = tuple(
+        _entry(each, reports[each.node_id], candidates.get(each.node_id)) for each in members
+    )
+    specs = _specs(coordinator)
+    names = dict.fromkeys(specs)
+    told: dict[str, dict[str, Instance]] = {}
+    for node_id, report in reports.items():
+        if report is not None:
+            names |= dict.fromkeys(report.roles)
+            for instance in report.instances:
+                told.setdefault(instance.role, {})[node_id] = instance
+    wanted = {name: spec.instances for name, spec in specs.items()}
+    names |= dict.fromkeys(told)
+    roles = {name: _role(wanted.get(name, 0), told.get(name, {})) for name in names}
+    return Directory(nodes, roles)
+
+
+def _role(wanted: int, told: Mapping[str, Instance]) -> RoleEntry:
+    states = {node_id: each.state for node_id, each in told.items()}
+    exits = {
+        node_id: each.last_exit
+        for node_id, each in told.items()
+        if each.last_exit is not None and each.state != RUNNING
+    }
+    return RoleEntry(wanted, states, exits)
+
+
+def _entry(member: Member, report: ReportMessage | None, candidate: Candidate | None) -> NodeEntry:
+    return NodeEntry(
+        node_id=member.node_id,
+        name=member.name,
+        address=str(member.address),
+        score=0.0 if report is None else report.load,
+        labels=tuple(sorted(member.labels)),
+        is_leaving=candidate is not None and candidate.is_going,
+        cpus=0 if report is None else report.load_detail.cpus,
+    )
 
 
 def explanation(
@@ -91,25 +138,30 @@ def _names(membership: Membership) -> dict[str, str]:
 
 
 def _members(membership: Membership, coordinator: Coordinator) -> list[dict[str, Any]]:
+    candidates, reports = coordinator.state.candidates, coordinator.reports
     known = [(membership.own, str(Status.ALIVE))]
     known += [(view.member, str(view.status)) for view in membership.views()]
     return [
-        _member(member, state, coordinator.reports.get(member.node_id))
+        _member(member, state, reports.get(member.node_id), candidates.get(member.node_id))
         for member, state in sorted(known, key=lambda each: (each[0].name, each[0].incarnation))
     ]
 
 
-def _member(member: Member, state: str, report: ReportMessage | None) -> dict[str, Any]:
-    is_leaving = report is not None and report.is_draining and state == Status.ALIVE
+def _member(
+    member: Member, state: str, report: ReportMessage | None, candidate: Candidate | None
+) -> dict[str, Any]:
     running = [] if report is None else sorted(report.running)
+    if candidate is not None and candidate.is_going and state == Status.ALIVE:
+        state = "leaving" if candidate.is_draining else "cordoned"
     return {
         "name": member.name,
         "node_id": member.node_id,
         "address": str(member.address),
-        "state": "leaving" if is_leaving else state,
+        "state": state,
         "since": utc(member.joined_at),
         "labels": sorted(member.labels),
         "zone": member.zone,
+        "machine": member.machine,
         "roles": running,
     }
 
@@ -133,13 +185,15 @@ def _roles(membership: Membership, coordinator: Coordinator) -> dict[str, dict[s
 
 
 def _eligible(membership: Membership, coordinator: Coordinator, spec: RoleSpec) -> int:
-    """Count the nodes that can run a role."""
-    return sum(
-        spec.name in report.roles
-        and spec.name not in report.unable
-        and not report.is_draining
-        and spec.requires <= member.labels
+    """Count the nodes that can run a role; a cordoned one only if it does."""
+    running = {
+        member.node_id
         for member, report in _reports(membership, coordinator)
+        if spec.name in report.running
+    }
+    return sum(
+        is_able(spec, each) and (each.node_id in running or not each.is_cordoned)
+        for each in coordinator.state.candidates.values()
     )
 
 

@@ -12,19 +12,20 @@ import json
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from beethoven import clock
 from beethoven.errors import AlreadyRunning, NodeNotFound
 from beethoven.node.orphans import end_leftovers
-from beethoven.runtime.folder import KEPT, base_folder, let_go, locked
+from beethoven.runtime.folder import KEPT, base_folder, has_base_folder, let_go, locked
 from beethoven.runtime.unixsocket import is_listening
 
 # What a killed node leaves is gone within a second; on a machine under load it may take longer.
 _LONGEST_WAIT: Final = 5.0
 _GLANCE: Final = 0.01
+_CHOICE: Final = "--node NAME, or connect(node=NAME) in a program"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,24 @@ def announce(handle: int, presence: Presence) -> None:
     os.pwrite(handle, json.dumps(asdict(presence)).encode(), 0)
 
 
+def move(name: str, address: str) -> None:
+    """
+    Let a node be found at another address, from whichever process of it.
+
+    Args:
+        name: The node's name.
+        address: Where other nodes find it from now on.
+    """
+    path = _path(name)
+    with _nobody_else_looks(), contextlib.suppress(FileNotFoundError):
+        if (found := _read(path)) is None:
+            return
+        data = json.dumps(asdict(replace(found, address=address))).encode()
+        # The same file, since the lock is on it, and never a part of its content.
+        with path.open("r+b", buffering=0) as file:
+            file.write(data.ljust(os.fstat(file.fileno()).st_size))
+
+
 def _read(path: Path) -> Presence | None:
     try:
         return Presence(**json.loads(path.read_text("utf-8")))
@@ -162,7 +181,9 @@ def _is_held(path: Path) -> bool:
 
 def running_nodes() -> list[Presence]:
     """Return the nodes of this user that run on this machine, by name."""
-    found = []
+    found: list[Presence] = []
+    if not has_base_folder():
+        return found
     with _nobody_else_looks():
         for path in sorted(base_folder().glob("node-*")):
             with contextlib.suppress(OSError):
@@ -186,7 +207,7 @@ def find_node(name: str | None) -> Presence:
     if name is None and len(nodes) == 1:
         return nodes[0]
     if name is None and nodes:
-        raise NodeNotFound(f"several nodes run here: {names}; choose one with --node NAME")
+        raise NodeNotFound(f"several nodes run here: {names}; choose one: {_CHOICE}")
     for node in nodes:
         if node.name == name:
             return node

@@ -21,30 +21,32 @@ class Report:
 
     Attributes:
         file: The file, as its user named it.
-        lines: Where its keys stand.
-        variables: Which variable of the environment gave a value, for those that do not come from
-            the file.
+        lines: Where its keys stand; None if it is no file, but tables that a program has made.
+        variables: What gave a value that does not come from the file, such as a variable of the
+            environment.
     """
 
     file: str
-    lines: Mapping[KeyPath, int]
+    lines: Mapping[KeyPath, int] | None
     variables: Mapping[KeyPath, str] = field(default_factory=dict)
     _problems: list[tuple[int, str]] = field(default_factory=list)
     _notes: list[str] = field(default_factory=list)
 
     def place(self, path: KeyPath) -> str:
         """Return where a value comes from: `app.toml:12: roles.test.instances`, or a variable."""
-        if path in self.variables:
-            return self.variables[path]
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.variables:
+                return self.variables[path[:length]] + "".join(map(_step, path[length:]))
         key = f": {dotted(path)}" if path else ""
-        return f"{self.file}:{line_of(self.lines, path)}{key}"
+        line = "" if self.lines is None else f":{line_of(self.lines, path)}"
+        return f"{self.file}{line}{key}"
 
     def problem(self, path: KeyPath, text: str, *, fix: str | None = None) -> None:
         """Note that a value is wrong; what may help becomes a second line."""
         lines = [f"{self.place(path)}: {text}", *([fix] if fix else [])]
         # A text may quote the file, and a string there may have line breaks.
         shown = "\n  ".join(" ".join(line.splitlines()) for line in lines)
-        self._problems.append((line_of(self.lines, path), shown))
+        self._problems.append((line_of(self.lines or {}, path), shown))
 
     def note(self, path: KeyPath, text: str) -> None:
         """Note that a value was read in another way than it was written."""
@@ -68,8 +70,11 @@ class Report:
 
 def dotted(path: KeyPath) -> str:
     """Return a path as one would write it in TOML, with positions in brackets."""
-    keys = (f"[{key}]" if isinstance(key, int) else f".{_key(key)}" for key in path)
-    return "".join(keys).removeprefix(".")
+    return "".join(map(_step, path)).removeprefix(".")
+
+
+def _step(key: str | int) -> str:
+    return f"[{key}]" if isinstance(key, int) else f".{_key(key)}"
 
 
 def shown(value: object) -> str:

@@ -31,6 +31,10 @@ def load_role(module: str, base: type) -> type:
             says which of the two; the error of the module's own code is its cause.
     """
     module_name, _, class_name = module.partition(":")
+    if module_name == "__main__":
+        # Every process has another one.
+        rule = f"the file that has the class, as in 'app:{class_name}' for app.py"
+        raise ConfigError([f"expected the module to be {rule}, got: {module!r}"])
     found = _find(_import(module_name), class_name)
     if not isinstance(found, type):
         raise ConfigError([f"expected {module!r} to be a class, got: {type(found).__name__}"])

@@ -24,7 +24,9 @@ from beethoven.node.role_server_state import (
     RoleStarted,
     StartRole,
     StopRole,
+    is_late,
     is_settled,
+    laggards,
     news,
     reconcile,
     role_status,
@@ -32,7 +34,7 @@ from beethoven.node.role_server_state import (
 )
 from beethoven.node.settings import RoleSettings
 from beethoven.runtime.exit_signals import Down
-from beethoven.runtime.reference import Ref, call, cast, cast_or_drop, send_or_drop
+from beethoven.runtime.reference import Ref, call, cast, cast_or_drop, send_or_drop, whereis
 from beethoven.runtime.role import Caller, Role
 from beethoven.runtime.role_context import RoleContext, SnapshotRequest
 from beethoven.supervision.listing import ChildEntry
@@ -76,6 +78,11 @@ class RoleServer(Role):
         self._places_told: dict[str, tuple[Ref, RoleContext]] = {}
         self._is_supervised = True
         self._is_busy = False
+        # Until when what is told to stop may take its time, by `clock.elapsed`.
+        self._hand_over_until: float | None = None
+        # When all that is left is killed; by then everything is to stop, whatever the table says.
+        self._kill_at: float | None = None
+        self._unwanted_since: dict[str, float] = {}
         self._timer = 0
         self._has_monitor = False
         self._last_look: dict[str, ChildEntry] | None = None
@@ -115,6 +122,11 @@ class RoleServer(Role):
             case ("state_of", str(role), int(slot), bytes(state)):
                 if role in self._roles:
                     self._states.receive(role, slot, state)
+            case ("hurry", float() | None as until):
+                self._hand_over_until = until
+            case ("withdraw", float(kill_at)):
+                self._kill_at = kill_at if self._kill_at is None else min(kill_at, self._kill_at)
+                self.continue_with("look")
             case ("core_up",):
                 if self._table is not None:
                     cast_or_drop(CORE_SERVER, ("table", self._table))
@@ -161,13 +173,17 @@ class RoleServer(Role):
         if self._table is None:
             return
         node = self._args.node
-        places = self._table.roles_of(node.node_id)
+        places = {} if self._kill_at is not None else self._table.roles_of(node.node_id)
         wanted = {
             name: child_spec(role, node, places[name])
             for name, role in self._roles.items()
             if name in places
         }
+        unwanted = [child.id for child in children if child.id not in wanted]
+        now = clock.elapsed()
+        self._unwanted_since = {name: self._unwanted_since.get(name, now) for name in unwanted}
         self._tell_places(places, children)
+        self._hurry(children)
         actions = reconcile(wanted, children)
         self._is_busy = bool(actions) or not all(map(is_settled, children))
         starting = [action.spec.id for action in actions if isinstance(action, StartRole)]
@@ -198,10 +214,24 @@ class RoleServer(Role):
         identity = None if process is None else process.identity
         if process is not None and self._states.ask(name, process.identity):
             send_or_drop(process, SnapshotRequest(NAME, name))
-        if not self._states.is_awaited(name, identity):
+        if self._is_late(name) or not self._states.is_awaited(name, identity):
             self._states.forget(name)
             log.info("role_stopping", role=name)
             cast(ROLE_SUPERVISOR, ("terminate_child", name))
+
+    def _hurry(self, children: list[ChildEntry]) -> None:
+        """End what takes too long to stop on a node that is about to go."""
+        for name in laggards(children):
+            process = whereis(name) if self._is_late(name) else None
+            if process is not None:
+                log.warning("role_hurried", role=name, role_pid=process.pid)
+                process.exit("kill")
+
+    def _is_late(self, name: str) -> bool:
+        """Return whether a role should have ended by now."""
+        now = clock.elapsed()
+        since = self._unwanted_since.get(name, now)
+        return is_late(since, until=self._hand_over_until, kill_at=self._kill_at, now=now)
 
     def _tell_core(self, children: list[ChildEntry]) -> None:
         """Tell the core server what is here, if that is new or was told long ago."""

@@ -6,7 +6,7 @@ Pure. Nothing is remembered from one look to the next: what runs is what the rol
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from beethoven.clock import utc
 from beethoven.engine.coordinator import RolesHere
@@ -14,6 +14,10 @@ from beethoven.engine.messages import Instance
 from beethoven.engine.table import Stamp
 from beethoven.supervision.child_spec import ChildSpec
 from beethoven.supervision.listing import ChildEntry
+
+# What is to end on a node that is about to go is given so long, in seconds: for its state and its
+# stop together.
+_LEAST_GRACE: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,26 @@ _IDLE = frozenset({"stopped", "failed"})
 def is_settled(child: ChildEntry) -> bool:
     """Return whether nothing is under way with a child."""
     return child.status in {"running", *_IDLE}
+
+
+def laggards(children: Iterable[ChildEntry]) -> list[str]:
+    """Return the roles that were told to stop and have a process yet."""
+    return [child.id for child in children if child.status == "stopping"]
+
+
+def is_late(since: float, *, until: float | None, kill_at: float | None, now: float) -> bool:
+    """
+    Return whether a role that is to end on a node that is about to go should have ended by now.
+
+    Args:
+        since: When it was first seen not to be wanted; `now` if it never was.
+        until: When the hand-over is over; what is to end only then is given a moment.
+        kill_at: When all that is left is killed.
+        now: What time it is; all by the same clock.
+    """
+    if kill_at is not None and now >= kill_at:
+        return True
+    return until is not None and now >= until and now - since >= _LEAST_GRACE
 
 
 def has_finished(child: ChildEntry) -> bool:

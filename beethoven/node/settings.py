@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from beethoven.cloud.settings import AzureSettings
 from beethoven.cluster.addresses import Address
 from beethoven.cluster.locator_events import HostName
 from beethoven.cluster.role_spec import Handover, Reconcile
@@ -106,7 +107,8 @@ class NodeSettings:
         bind: The numeric address to listen on; `None` chooses one inside the network.
         seeds: Where other nodes may be, inside the network or not.
         seed_names: Names that stand for such addresses.
-        use_az_net: Whether the network is taken from Azure's metadata service instead.
+        use_az_net: Whether Azure's metadata service says where the node stands: its network, its
+            address, its labels and its zone.
         cookie_file: The file with the cluster's secret, absolute; `None` if none was named.
         labels: What roles may require of the node, or prefer.
         zone: Where the node stands; empty is unknown.
@@ -115,6 +117,7 @@ class NodeSettings:
             seconds >= 0.
         rebalance: Whether running instances are moved to nodes that are less busy.
         logging: What the node writes about itself.
+        azure: How Azure's metadata service is used, if it is.
         roles: The roles, in the order of the file.
         notes: What was read in another way than written, one line each, for the log.
     """
@@ -136,5 +139,6 @@ class NodeSettings:
     drain_timeout: float = 8.0
     rebalance: bool = True
     logging: LogSettings = field(default_factory=LogSettings)
+    azure: AzureSettings = field(default_factory=AzureSettings)
     roles: tuple[RoleSettings, ...] = ()
     notes: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ from beethoven.cluster.member import Cause, Member
 from beethoven.cluster.membership_events import NodeDown, NodeLeft, NodeUp
 from beethoven.log import get_log
 from beethoven.node.component_names import CORE_SERVER
+from beethoven.runtime.folder import write_whole
 from beethoven.runtime.reference import Ref, cast_or_drop, send_or_drop
 
 _PREFIX: Final = "watcher-"
@@ -49,11 +50,18 @@ class Watchers:
         self._folder = folder
         self._told = self._read()
 
+    @property
+    def nodes(self) -> tuple[Member, ...]:
+        """The nodes that the watchers know to be there."""
+        return tuple(self._told.values())
+
     def tell(self, news: News) -> None:
         """Tell what is new to them: that a node is up is not, if they think so already."""
         member = news.member
         is_up = isinstance(news, NodeUp)
         if is_up == (member.node_id in self._told):
+            if is_up:
+                self.change(member)
             return
         self.greet()
         if is_up:
@@ -63,6 +71,12 @@ class Watchers:
         self._write()
         for path in self._paths():
             send_or_drop(self._ref(path), news)
+
+    def change(self, member: Member) -> None:
+        """Note that a node says something else of itself; nobody is told."""
+        if self._told.get(member.node_id, member) != member:
+            self._told[member.node_id] = member
+            self._write()
 
     def greet(self) -> None:
         """Tell those that are new of the nodes that are there."""
@@ -102,9 +116,7 @@ class Watchers:
         return {}
 
     def _write(self) -> None:
-        fresh = Path(self._folder, f"{_TOLD}.new")
         try:
-            fresh.write_bytes(pickle.dumps(self._told, 5))
-            fresh.replace(Path(self._folder, _TOLD))
+            write_whole(Path(self._folder, _TOLD), pickle.dumps(self._told, 5))
         except OSError as error:
             log.warning("watchers_unwritable", problem=error.strerror)

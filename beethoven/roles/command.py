@@ -12,6 +12,7 @@ from beethoven.log import get_log
 from beethoven.runtime import kernel
 from beethoven.runtime.reason import NORMAL, ExitReason, ReasonKind, from_wait_status
 from beethoven.runtime.role import Caller, Role, Stop
+from beethoven.runtime.status import bounded
 
 log = get_log("command")
 
@@ -24,6 +25,8 @@ class CommandRole(Role):
     own output goes, line by line. Exit status 0 is a normal end, anything else is abnormal.
     When the role is stopped the group gets the stop signal; what is left of it when the role's
     shutdown time is over is killed.
+
+    It answers `"pid"` and `"command"`; casts are refused in the log.
 
     Args of `init`, a mapping:
         command: The program and its arguments.
@@ -58,6 +61,11 @@ class CommandRole(Role):
             case "command":
                 return self._command
         return f"expected 'pid' or 'command', got: {request!r}"
+
+    def handle_cast(self, request: Any) -> None:
+        # Nobody's mistake ends a program that knows nothing of requests.
+        cause = f"a program takes no casts, got: {bounded(request)}"
+        log.warning("cast_refused", role=type(self).__qualname__, cause=cause)
 
     def handle_info(self, message: Any) -> None:
         if message == "program_ended":

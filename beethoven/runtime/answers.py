@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from beethoven.runtime.bonds import await_death
-from beethoven.runtime.connection import Connection
+from beethoven.runtime.line import Connection
 from beethoven.runtime.poller import Poller
 from beethoven.runtime.reason import ExitReason
 from beethoven.runtime.reference import Ref, Target
-from beethoven.runtime.request_collection import Watch
 from beethoven.runtime.requests import Request, Response, check_owner, me, send_request
+from beethoven.runtime.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,8 @@ class Answers:
         """Ask for the reason without waiting for the burial: this process serves others."""
         line, target = request.line, request.target
         assert line is not None
-        assert target is not None
+        # Of a process on another node nobody is asked: the line itself has the reason.
+        assert isinstance(target, Ref)
         waiting = self._unexplained.setdefault(line, [])
         waiting.append(request)
         if len(waiting) == 1:

@@ -68,7 +68,7 @@ async def _until_ready(loop: Loop) -> None:
     events.add_reader(process.poller.fileno(), wake)
     # A task may set a timer meanwhile.
     process.timers.on_set = wake
-    next_at = process.timers.next_at()
+    next_at = process.timers.next_at
     timer = None if next_at is None else events.call_later(next_at - clock.monotonic(), wake)
     try:
         await ready

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from beethoven.errors import SpecError
 from beethoven.runtime.here import here
-from beethoven.runtime.reason import ExitReason
+from beethoven.runtime.reason import ExitReason, told_by
 from beethoven.runtime.reference import Name, Ref
 
 # To the fork server.
@@ -144,7 +144,7 @@ def pack_birth(birth: Birth) -> bytes:
         raise SpecError(
             subject=subject,
             field="args",
-            expected=f"a value that can be pickled ({error})",
+            expected=f"a value that can be pickled ({told_by(error)})",
             got=got,
         ) from error
     runs_main = any(name in inner for name in _MAIN)
@@ -190,6 +190,7 @@ class Words(str):
 
 _BY_NAME: Final = "init_main_from_name"
 _BY_PATH: Final = "init_main_from_path"
+MAIN_SCRIPT: Final = frozenset({_BY_NAME, _BY_PATH})
 _IMPORTABLE: Final = (
     "a class that the new process can import: "
     "put it at the top level of a file of its own, say my_roles.py, and import it from there"
@@ -230,8 +231,15 @@ def _facts(birth: Birth, *, runs_main: bool) -> dict[str, Any]:
         "environment": dict(birth.environment),
         "context": here.context,
         "main": main,
+        "module": "" if hasattr(birth.behaviour, "resolve") else module_of(birth),
     }
     return {**facts, **main} if runs_main else facts
+
+
+def module_of(birth: Birth) -> str:
+    """Return the module that the birth, and the next of its kind, needs."""
+    of_args = getattr(birth.behaviour, "module_of", None)
+    return birth.behaviour.__module__ if of_args is None else str(of_args(birth.args))
 
 
 MARK: Final = "BEETHOVEN_PROCESS"

@@ -12,7 +12,7 @@ from beethoven.errors import SpecError
 from beethoven.runtime.client import Client, DistantClient
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(unsafe_hash=True, slots=True)
 class Caller:
     """Who made a call; hand it to `reply` to answer later. Any process of the tree may answer."""
 
@@ -21,7 +21,7 @@ class Caller:
 
     @property
     def pid(self) -> int:
-        """The operating system's number of the calling process."""
+        """The system's number of the calling process; negative for one on another node."""
         return self.client.pid
 
 

@@ -10,26 +10,29 @@ import pickle
 import select
 import socket
 import struct
-import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any, Final, Protocol, TypeVar
 
+from beethoven import clock
 from beethoven.runtime import connection, framing
+from beethoven.runtime.adoption import adopt
+from beethoven.runtime.descriptors import receive_descriptor
 from beethoven.runtime.poller import Poller
 from beethoven.runtime.process_info import ProcessInfo
-from beethoven.runtime.reason import ExitReason
+from beethoven.runtime.reason import ExitReason, told_by
 from beethoven.runtime.reference import Ref
 from beethoven.runtime.unixsocket import close_quietly, peer, takes_more
 
 _MESSAGES: Final = frozenset(
-    {framing.CALL, framing.CAST, framing.INFO, framing.STOP, framing.SYSTEM}
+    {framing.CALL, framing.CALL_BY, framing.CAST, framing.INFO, framing.STOP, framing.SYSTEM}
 )
 
 # Whoever waits for a large reply takes it as it comes; whoever does not take any of it for so long
 # gets the rest when there is nothing else to do.
-_PATIENCE: Final = 0.05
+PATIENCE: Final = 0.05
 
 # For whom, the number of the request and the kind of the answer, which follows.
 _PASS_ON: Final = struct.Struct("<QIB")
@@ -47,6 +50,7 @@ class Host(Protocol):
     @property
     def ref(self) -> Ref: ...
     def client(self, serial: int) -> "Client | None": ...
+    def admit(self, client: "Client") -> None: ...
     def lose_client(self, client: "Client") -> None: ...
     def lose_link(self, ref: Ref, reason: ExitReason | None) -> None: ...
     def take_exit(self, sender: Ref, reason: ExitReason) -> None: ...
@@ -61,7 +65,7 @@ class Client:
         "_link_reason",
         "_outgoing",
         "_reader",
-        "_sending",
+        "_turn",
         "link",
         "pid",
         "serial",
@@ -79,8 +83,29 @@ class Client:
         self._host = host
         self._reader = framing.FrameReader()
         self._outgoing = bytearray()
-        self._sending = threading.Lock()
-        host.poller.register(stream, self._on_readable)
+        self._turn: SimpleQueue[None] = SimpleQueue()
+        self._turn.put(None)
+        host.poller.register(stream, self._on_first)
+
+    def _on_first(self) -> None:
+        """Read for the first time: somebody may hand in the connection of a visitor."""
+        try:
+            data, descriptor = receive_descriptor(self.stream, framing.READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data, descriptor = b"", None
+        try:
+            frames = self._reader.feed(data)
+        except framing.StreamEnded:
+            data, frames = b"", []
+        if descriptor is not None:
+            adopt(frames, descriptor, self._host)
+        if descriptor is not None or not data:
+            self.close()
+            return
+        self._host.poller.register(self.stream, self._on_readable)
+        self._take(frames)
 
     def _on_readable(self) -> None:
         try:
@@ -90,6 +115,9 @@ class Client:
         except framing.StreamEnded:
             self.close()
             return
+        self._take(frames)
+
+    def _take(self, frames: list[framing.Frame]) -> None:
         append = self._host.queue.append
         for kind, number, payload in frames:
             if kind in _MESSAGES:
@@ -120,7 +148,14 @@ class Client:
 
     def reply(self, number: int, value: Any) -> None:
         """Answer a request. A caller that is gone, or asks no more, is no failure."""
-        kind, payload = _answer(value)
+        kind = framing.REPLY
+        try:
+            payload = pickle.dumps(value, 5)
+            if len(payload) > framing.LONGEST:
+                raise ValueError(f"longer than {framing.LONGEST} bytes")
+        except BaseException as error:
+            # A value that exits when it is pickled ends nobody.
+            kind, payload = _refusal("reply", type(value).__qualname__, told_by(error))
         self.send(kind, number, payload)
 
     def __repr__(self) -> str:
@@ -137,12 +172,15 @@ class Client:
     def send(self, kind: int, number: int, payload: bytes) -> None:
         """Send a frame, now or as soon as the caller takes it. Any thread may send."""
         head = framing.HEADER.pack(len(payload), number, kind)
-        with self._sending:
+        self._turn.get()
+        try:
             if len(payload) < framing.LARGE:
                 self._send(head + payload, 0.0)
             else:
-                self._send(head, _PATIENCE)
-                self._send(payload, _PATIENCE)
+                self._send(head, PATIENCE)
+                self._send(payload, PATIENCE)
+        finally:
+            self._turn.put(None)
 
     def _send(self, data: bytes, patience: float) -> None:
         if self._outgoing:
@@ -171,18 +209,29 @@ class Client:
 
     def send_more(self) -> None:
         """Send of what is left as much as the caller takes now."""
-        with self._sending:
-            try:
-                sent = self.stream.send(self._outgoing)
-            except BlockingIOError:
-                return
-            except OSError:
-                self.close()
-                return
+        self._turn.get()
+        try:
+            sent = self.stream.send(self._outgoing)
             del self._outgoing[:sent]
             if not self._outgoing:
                 self._host.poller.unregister_writer(self.stream)
                 self._host.poller.register(self.stream, self._on_readable)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.close()
+        finally:
+            self._turn.put(None)
+
+    def hang_up(self, until: float) -> None:
+        """
+        Make sure, right before the end, that what was sent stays sent.
+
+        Between processes of one machine it does; for visitors there is more to do.
+
+        Args:
+            until: How long that may take at most, by `clock.monotonic`.
+        """
 
     def close(self) -> None:
         """End the conversation."""
@@ -231,7 +280,7 @@ def _answer(value: Any) -> tuple[int, bytes]:
             raise ValueError(f"longer than {framing.LONGEST} bytes")
     except BaseException as error:
         # A value that exits when it is pickled ends nobody.
-        return _refusal("reply", type(value).__qualname__, str(error))
+        return _refusal("reply", type(value).__qualname__, told_by(error))
     return framing.REPLY, payload
 
 
@@ -248,14 +297,23 @@ def _opened(payload: bytes | bytearray, expected: type[T]) -> T | None:
     return value if isinstance(value, expected) else None
 
 
-def finish_sending(clients: Iterable[Client], patience: float) -> None:
-    """Send the rest of everything; give up when nobody takes any of it for `patience` seconds."""
+def finish_sending(clients: Collection[Client], patience: float) -> None:
+    """
+    Send the rest of everything, right before the end, and hang up.
+
+    Args:
+        clients: To whom.
+        patience: For how long nobody may take any of it, in seconds.
+    """
     while late := {each.stream.fileno(): each for each in clients if each.is_sending}:
         poll = select.poll()
         for descriptor in late:
             poll.register(descriptor, select.POLLOUT)
         ready = poll.poll(patience * 1000)
         if not ready:
-            return
+            break
         for descriptor, _ in ready:
             late[descriptor].send_more()
+    until = clock.monotonic() + patience
+    for client in clients:
+        client.hang_up(until)

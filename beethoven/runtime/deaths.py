@@ -21,7 +21,25 @@ WHY: Final = 101
 DEAD: Final = 102
 
 UNKNOWN: Final = b"unknown"
+
+# Of so many of its own children a process remembers what they said of their end.
+_MOST_TOLD: Final = 1024
 _GONE: Final = ExitReason(ReasonKind.NO_PROCESS, "its fork server is gone, and its reason with it")
+
+
+_told: dict[str, ExitReason] = {}
+
+
+def note(identity: str, why: ExitReason) -> None:
+    """Remember how a child of this process has ended, in its own words if it had any."""
+    if len(_told) >= _MOST_TOLD:
+        _told.pop(next(iter(_told)), None)
+    _told[identity] = why
+
+
+def told(identity: str) -> ExitReason | None:
+    """Return how a child of this process has ended, if it has, and not too many others since."""
+    return _told.get(identity)
 
 
 def wait_status(status: int, *, out_of_memory: bool) -> bytes:

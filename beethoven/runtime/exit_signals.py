@@ -32,6 +32,19 @@ class Down:
     reason: ExitReason
 
 
+def is_down(message: object, monitor: int) -> bool:
+    """Whether a message is the `Down` of a monitor."""
+    return isinstance(message, Down) and message.monitor == monitor
+
+
+@dataclass(frozen=True, slots=True)
+class ParentExit:
+    """The parent has ended, or told this process to. `is_orphaned`: it has ended."""
+
+    reason: ExitReason
+    is_orphaned: bool
+
+
 class Effect(StrEnum):
     """What an exit signal does to its receiver."""
 

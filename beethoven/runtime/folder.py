@@ -47,6 +47,11 @@ def base_folder() -> Path:
     return base
 
 
+def has_base_folder() -> bool:
+    """Whether that folder is there already; it is not made."""
+    return _base_path().exists()
+
+
 def _base_path() -> Path:
     fallback = Path(f"/tmp/beethoven-{os.geteuid()}")
     if chosen := os.environ.get("BEETHOVEN_RUNTIME_DIR"):
@@ -87,6 +92,18 @@ def make_folder() -> tuple[Path, int]:
         fcntl.flock(handle, fcntl.LOCK_SH)
     (folder / "names").mkdir(mode=0o700)
     return folder, handle
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """
+    Write a file that others find as it was or as it is, whatever kills this process meanwhile.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.write_bytes(data)
+    fresh.replace(path)
 
 
 def let_go(folder: Path) -> None:

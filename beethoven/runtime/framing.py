@@ -16,7 +16,7 @@ HEADER_SIZE: Final = HEADER.size
 # A payload from here on is received into a buffer of its own size instead of being cut out of the
 # stream, and is sent without being joined to its header: one copy less on either side.
 LARGE: Final = 64 * 1024
-_READ_SIZE: Final = 64 * 1024
+READ_SIZE: Final = 64 * 1024
 _LARGE_READ_SIZE: Final = 256 * 1024
 
 # A header that announces more is no header of ours.
@@ -36,6 +36,17 @@ EXIT_SIGNAL: Final = 11
 INSPECT: Final = 12
 SYSTEM: Final = 13
 PASS_ON: Final = 14
+# A call, with the receiver's `clock.elapsed()` after which no work starts: `deadlines`.
+CALL_BY: Final = 15
+
+# Between nodes. ADOPT hands a process the connection of a visitor; the next three are the first
+# that a visitor gets: from the process itself with its `clock.elapsed()`, or from its beacon.
+ADOPT: Final = 16
+WELCOME: Final = 17
+ABSENT: Final = 18
+DIRECTORY: Final = 19
+# Asks for the receiver's `clock.elapsed()`, and is the answer.
+CLOCK: Final = 20
 
 Frame = tuple[int, int, bytes | bytearray]
 
@@ -78,13 +89,18 @@ class FrameReader:
             StreamEnded: The stream is at its end, or holds what is no frame.
             BlockingIOError: Nothing can be read now, or not within the socket's timeout.
         """
-        size = _READ_SIZE if self._large is None else min(self._missing, _LARGE_READ_SIZE)
+        size = READ_SIZE if self._large is None else min(self._missing, _LARGE_READ_SIZE)
         try:
             data = stream.recv(size, flags)
         except (ConnectionError, TimeoutError) as error:
             raise StreamEnded from error
         if not data:
             raise StreamEnded
+        if not self._rest and self._large is None and len(data) >= HEADER_SIZE:
+            length, number, kind = HEADER.unpack_from(data)
+            if len(data) == HEADER_SIZE + length:
+                # As nearly always: one frame, and the whole of it.
+                return [(kind, number, data[HEADER_SIZE:])]
         return self.feed(data)
 
     def feed(self, data: bytes) -> list[Frame]:

@@ -32,10 +32,16 @@ def die_with_parent() -> None:
 def allow_many_descriptors() -> None:
     """Let this process and those that it forks have as many open files as they may ask for."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MANY if hard == resource.RLIM_INFINITY else min(hard, _MANY)
+    wanted = most_descriptors()
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def most_descriptors() -> int:
+    """Return how many open files a process of a node may have: as many as it is allowed."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MANY if hard == resource.RLIM_INFINITY else min(hard, _MANY)
 
 
 def cores() -> int:

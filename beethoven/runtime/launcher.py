@@ -263,7 +263,9 @@ class Child:
         self._is_over = True
         record = self._record
         if self._is_started:
-            self._notify(self, record if isinstance(record, Exited) else Exited(death))
+            end = record if isinstance(record, Exited) else Exited(death)
+            deaths.note(self.ref.identity, end.reason)
+            self._notify(self, end)
         elif isinstance(record, Exited):
             self._notify(self, Failed(record.reason))
         else:

@@ -17,6 +17,7 @@ import socket
 import sys
 import threading
 from dataclasses import replace
+from itertools import islice
 from multiprocessing import spawn
 from multiprocessing.process import active_children
 from pathlib import Path
@@ -89,6 +90,7 @@ def settle_in() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.stdout is not None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    redirect({}, "")
     if sys.stderr is not None:
         faulthandler.enable()
         faulthandler.register(signal.SIGUSR1, all_threads=True)
@@ -107,10 +109,13 @@ def _begin(request: Request, control: socket.socket, first: framing.Frame) -> tu
     os.environ.update(facts.pop("environment"))
     here.context, here.main = facts.pop("context"), facts.pop("main")
     redirect(here.context, facts["name"])
-    known = set(sys.modules)
-    before = traces()
+    # A copy of the names would touch, and so copy, the memory that each of them lies in.
+    known = len(sys.modules)
+    before = None if _is_imported(facts) else traces()
     begin, main_path = _open_birth(facts, inner)
-    is_harmless = traces() == before
+    module = birth.module_of(begin)
+    is_new = module in islice(reversed(sys.modules), len(sys.modules) - known)
+    is_worth_preloading = before is not None and (is_new or main_path) and traces() == before
     ref = Ref(request.identity, request.folder, os.getpid(), begin.plain_name)
     listener = unixsocket.listen(names.socket_path(request.folder, request.identity))
     process = Process(
@@ -118,8 +123,7 @@ def _begin(request: Request, control: socket.socket, first: framing.Frame) -> tu
     )
     process.lineage, process.is_supervised = (ref, *begin.ancestors), begin.supervised
     _take_name(process, begin.name)
-    module = _module_of(begin)
-    if is_harmless and (main_path or module not in known):
+    if is_worth_preloading:
         _offer_preload(request, Preload(main_path, module, tuple(sys.path)))
     return process, begin
 
@@ -150,10 +154,10 @@ def _open_birth(facts: dict[str, Any], inner: bytes) -> tuple[Birth, str]:
     return begin, facts.get("init_main_from_path", "") if ran_main else ""
 
 
-def _module_of(begin: Birth) -> str:
-    """Return the module that the next birth of this kind will need."""
-    module_of = getattr(begin.behaviour, "module_of", None)
-    return begin.behaviour.__module__ if module_of is None else str(module_of(begin.args))
+def _is_imported(facts: dict[str, Any]) -> bool:
+    """Whether a birth needs nothing that is not here already."""
+    module: str = facts.pop("module")
+    return module in sys.modules and not facts.keys() & birth.MAIN_SCRIPT
 
 
 def _offer_preload(request: Request, offer: Preload) -> None:

@@ -7,17 +7,21 @@ Semantics are those of OTP's `gen_server`.
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from beethoven.log import get_log
 from beethoven.runtime import birth, framing
 from beethoven.runtime.answers import Due
 from beethoven.runtime.caller import Caller, reply
 from beethoven.runtime.client import Client
-from beethoven.runtime.exit_signals import Down, Exit
+from beethoven.runtime.deadlines import request_in_time
+from beethoven.runtime.exit_signals import Down, Exit, ParentExit
+from beethoven.runtime.here import here
+from beethoven.runtime.invocation import Invocation
 from beethoven.runtime.life import failure
+from beethoven.runtime.marked import Marked
 from beethoven.runtime.patience import PATIENCE, TOO_SLOW, within
-from beethoven.runtime.process import ParentExit, Process
+from beethoven.runtime.process import Process
 from beethoven.runtime.reason import (
     NORMAL,
     ExitReason,
@@ -25,7 +29,9 @@ from beethoven.runtime.reason import (
     as_reason,
     from_exception,
     text_of,
+    told_by,
 )
+from beethoven.runtime.returns import Ignore, NoReply
 from beethoven.runtime.role_context import RoleContext, SnapshotRequest
 from beethoven.runtime.status import CrashReport, Shown, Status, name_of, state_of
 from beethoven.runtime.system import ObjectHost, System
@@ -34,23 +40,6 @@ log = get_log("role")
 
 # How many debug events a crash report has.
 _LAST_EVENTS: Final = 16
-
-
-class _Word:
-    """A constant that prints as its name and stays itself across processes."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __repr__(self) -> str:
-        return self._name
-
-    def __reduce__(self) -> str:
-        return self._name
-
-
-NoReply: Final = _Word("NoReply")
-Ignore: Final = _Word("Ignore")
 
 
 class Stop(Exception):
@@ -68,23 +57,24 @@ class Stop(Exception):
         self.reply = reply
 
 
-class _Step(NamedTuple):
-    """One callback to run, and whom its result concerns."""
+# A callback to run, its arguments, and who gets its result. Plain, for there is one a message.
+Step = tuple[Callable[..., Any], tuple[Any, ...], Caller | None]
 
-    callback: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    caller: Caller | None = None
 
-    @property
-    def kind(self) -> str:
-        """What the callback handles: "call", "cast", "info" or "continue"."""
-        name: str = self.callback.__name__
-        return name.removeprefix("handle_")
+def _kind(callback: Callable[..., Any]) -> str:
+    """Return what a callback handles: "call", "cast", "info" or "continue"."""
+    name: str = callback.__name__
+    return name.removeprefix("handle_")
 
-    @property
-    def client(self) -> int | None:
-        """The pid of who waits for the result."""
-        return None if self.caller is None else self.caller.pid
+
+def _pid(caller: Caller | None) -> int | None:
+    """Return who waits for a result."""
+    return None if caller is None else caller.pid
+
+
+def _name(callback: Callable[..., Any], request: object) -> str:
+    """Return the name of what runs, for people."""
+    return request.method if isinstance(request, Invocation) else str(callback.__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +109,10 @@ class Loop:
 
     def __init__(self, role: Callbacks, process: Process) -> None:
         self.role = role
+        self.marked = Marked(role)
         self.process = process
         self.system = System(process, ObjectHost(role))
-        self.step: _Step | None = None
+        self.step: Step | None = None
         self._peeked: Any = None
         self._told_to_end: ExitReason | None = None
 
@@ -176,48 +167,52 @@ class Loop:
         self.process.say(birth.STARTED)
         return None
 
-    def next_step(self) -> _Step | None:
+    def next_step(self) -> Step | None:
         """
         Wait for a message and return the callback to run for it, if there is one.
 
         Raises:
             Stop: The process is to end.
         """
-        role = self.role
-        if self.process.continuation is not None:
-            arguments, self.process.continuation = self.process.continuation, None
-            return self._beginning(_Step(role.handle_continue, arguments))
-        message = self._peeked if self._peeked is not None else self._receive()
-        self._peeked = None
-        step = self.step_for(message)
-        return None if step is None else self._beginning(step)
-
-    def _beginning(self, step: _Step) -> _Step:
-        """Note that a callback is to run."""
-        self.process.timers.break_silence()
-        if self.system.is_tapped:
-            self.system.note(step.kind, step.arguments[0], step.client)
+        process = self.process
+        step: Step | None
+        if process.continuation is not None:
+            step = self.role.handle_continue, process.continuation, None
+            process.continuation = None
+        elif self._peeked is not None:
+            message, self._peeked = self._peeked, None
+            step = self._step_for(message)
+        else:
+            step = self._step_for(process.receive())
+        if step is not None:
+            if process.timers.silence is not None:
+                process.timers.break_silence()
+            if self.system.is_tapped:
+                callback, arguments, caller = step
+                self.system.note(_kind(callback), arguments[0], _pid(caller))
         return step
-
-    def _receive(self, *, wait: bool = True) -> Any:
-        """Return the next message that is for the role; None if there is none and no wait."""
-        while True:
-            message = self.process.receive(wait=wait)
-            if message is None or not self.system.takes(message):
-                return message
 
     def has_step(self) -> bool:
         """Whether `next_step` would not wait."""
         if self.process.continuation is None and self._peeked is None:
-            self._peeked = self._receive(wait=False)
+            self._peeked = self.process.receive(wait=False)
         return self.process.continuation is not None or self._peeked is not None
 
-    def step_for(self, message: Any) -> _Step | None:
+    def _step_for(self, message: Any) -> Step | None:
         """Return the callback to run for a message, if there is one."""
         role = self.role
+        if self.system.is_suspended and self.system.takes(message):
+            return None
         if type(message) is tuple:
             kind, client, number, payload = message
+            if kind == framing.SYSTEM:
+                self.system.answer(client, number, payload)
+                return None
             try:
+                if kind == framing.CALL_BY:
+                    if (payload := request_in_time(payload)) is None:
+                        return None
+                    kind = framing.CALL
                 value = pickle.loads(payload)
                 if kind == framing.STOP:
                     value = as_reason(value)
@@ -225,25 +220,26 @@ class Loop:
                 # Also one that exits when it is unpickled ends nobody.
                 self._refuse(kind, client, number, error)
                 return None
+            server = self.marked if type(value) is Invocation else role
             if kind == framing.CALL:
                 caller = Caller(client, number)
-                return _Step(role.handle_call, (value, caller), caller)
+                return server.handle_call, (value, caller), caller
             if kind == framing.CAST:
-                return _Step(role.handle_cast, (value,))
+                return server.handle_cast, (value,), None
             if kind == framing.INFO:
-                return None if self._is_of_node(value) else _Step(role.handle_info, (value,))
+                return None if self._is_of_node(value) else (role.handle_info, (value,), None)
             raise Stop(value)
         match message:
             case ParentExit(reason):
                 self._told_to_end = reason
                 raise Stop(reason)
             case Timeout(value):
-                return _Step(role.handle_info, (value,))
+                return role.handle_info, (value,), None
             case Due():
                 answer = message.open()
-                return None if answer is None else _Step(role.handle_info, (answer,))
+                return None if answer is None else (role.handle_info, (answer,), None)
         assert isinstance(message, Exit | Down), message
-        return _Step(role.handle_info, (message,))
+        return role.handle_info, (message,), None
 
     def _is_of_node(self, message: Any) -> bool:
         """Whether a plain message was from the node, which no role is bothered with; heed it."""
@@ -257,27 +253,29 @@ class Loop:
         return True
 
     def _refuse(self, kind: int, client: Client, number: int, error: BaseException) -> None:
-        cause = f"{type(error).__name__}: {error}"
-        if kind == framing.CALL:
+        cause = f"{type(error).__name__}: {told_by(error)}"
+        if kind in {framing.CALL, framing.CALL_BY}:
             client.refuse(number, cause)
         log.warning("unreadable_message", role=type(self.role).__qualname__, cause=cause)
 
-    def settle(self, step: _Step, result: Any) -> None:
+    def settle(self, step: Step, result: Any) -> None:
         """
         Do what a callback's result asks for.
 
         Raises:
             Stop: It asks for nothing that can be done.
         """
-        self.process.end_copy()
+        if here.process is not self.process:
+            self.process.end_copy()
         if result is NoReply:
             return
-        if step.caller is not None:
+        callback, arguments, caller = step
+        if caller is not None:
             if self.system.is_tapped:
-                self.system.note("reply", result, step.client)
-            reply(step.caller, result)
+                self.system.note("reply", result, caller.pid)
+            caller.client.reply(caller.number, result)
         elif result is not None:
-            raise Stop(_bad_return(step.callback.__name__, result))
+            raise Stop(_bad_return(_name(callback, arguments[0]), result))
 
     def reason_of(self, error: BaseException) -> ExitReason:
         """Return why a callback that raised ends the process."""
@@ -286,7 +284,7 @@ class Loop:
     def ended(self, error: BaseException, reason: ExitReason) -> None:
         """Leave a crash report for a failure, and send the reply of a `Stop` that has one."""
         self.process.end_copy()
-        caller = None if self.step is None else self.step.caller
+        caller = None if self.step is None else self.step[2]
         if reason.is_abnormal and reason is not self._told_to_end:
             self.process.crash_report = self._crash_report(reason)
         if isinstance(error, Stop) and error.reply is not NoReply and caller is not None:
@@ -295,8 +293,9 @@ class Loop:
     def _crash_report(self, reason: ExitReason) -> CrashReport:
         message, client = None, None
         if self.step is not None:
-            message = (self.step.kind, self.step.arguments[0])
-            client = self.step.client
+            callback, arguments, caller = self.step
+            message = (_kind(callback), arguments[0])
+            client = _pid(caller)
         raw = Status(state_of(self.role), message, reason, self.system.events[-_LAST_EVENTS:])
         silent = Shown(TOO_SLOW, "" if message is None else TOO_SLOW, reason, ())
         shown = within(PATIENCE, lambda: self.system.show(raw), silent)

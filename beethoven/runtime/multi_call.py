@@ -1,7 +1,7 @@
 """Calls and casts to several processes at once."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from beethoven import clock
@@ -12,6 +12,7 @@ from beethoven.runtime.request_collection import RequestCollection
 from beethoven.runtime.requests import Reply, Request
 
 T = TypeVar("T", bound=Target)
+K = TypeVar("K")
 
 
 def multi_call(
@@ -34,24 +35,44 @@ def multi_call(
     """
     check_timeout(timeout, "multi_call")
     deadline = None if timeout is None else clock.monotonic() + timeout
-    replies: dict[T, Any] = {}
-    errors: dict[T, CallError] = {}
-    requests = RequestCollection()
+    requests = {}
     for target in dict.fromkeys(_several("multi_call", targets)):
         remaining = _remaining(deadline)
         patience = CAST_TIMEOUT if remaining is None else min(remaining, CAST_TIMEOUT)
-        requests.add(Request(target, request, patience), target)
+        requests[Request(target, request, patience)] = target
+    return gather(requests, timeout, deadline)
+
+
+def gather(
+    sent: Mapping[Request, K], timeout: float | None, deadline: float | None
+) -> tuple[dict[K, Any], dict[K, CallError]]:
+    """
+    Wait for the answers to several requests.
+
+    Args:
+        sent: The requests, with labels that are unique.
+        timeout: What the errors say of how long it took.
+        deadline: Until when, monotonic; None waits for ever.
+
+    Returns:
+        The replies by label, and for every other label the error.
+    """
+    replies: dict[K, Any] = {}
+    errors: dict[K, CallError] = {}
+    requests = RequestCollection()
+    for request, label in sent.items():
+        requests.add(request, label)
     while len(requests):
         found = requests.wait_response(_remaining(deadline))
         if found is None:
             break
-        response, target = found
+        response, label = found
         if isinstance(response, Reply):
-            replies[target] = response.value
+            replies[label] = response.value
         else:
-            errors[target] = response.error
-    for late, target in requests:
-        errors[target] = CallTimeout(target=str(late.target), timeout=timeout or 0.0)
+            errors[label] = response.error
+    for late, label in requests:
+        errors[label] = CallTimeout(target=str(late.target), timeout=timeout or 0.0)
         late.abandon()
     return replies, errors
 

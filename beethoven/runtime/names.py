@@ -81,6 +81,17 @@ def lookup(folder: str, name: str) -> tuple[str, int] | None:
     return found
 
 
+def begin_alike(folder: str, beginning: str) -> list[str]:
+    """
+    Return the names that are given, or were of late, and begin in a certain way.
+
+    Args:
+        folder: The private folder of the tree.
+        beginning: Small letters, digits, `.`, `_` and `-`.
+    """
+    return [each.name for each in Path(folder, "names").glob(f"{beginning}*")]
+
+
 def holder(folder: str, name: str) -> tuple[str, int] | None:
     """Return who holds a name, without disturbing that process; it may be about to be buried."""
     try:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from beethoven.errors import SpecError
+from beethoven.runtime.reason import told_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def pack(value: Any, subject: str) -> Packed:
     try:
         return Packed(pickle.dumps(value, 5))
     except Exception as error:
-        _refuse(subject, "value", f"a value that can be pickled ({error})", value)
+        _refuse(subject, "value", f"a value that can be pickled ({told_by(error)})", value)
 
 
 def pack_key(key: Any, subject: str) -> Packed:
@@ -56,7 +57,7 @@ def pack_key(key: Any, subject: str) -> Packed:
     try:
         return Packed(_exactly(key))
     except Exception as error:
-        _refuse(subject, "key", f"a value that can be hashed and pickled ({error})", key)
+        _refuse(subject, "key", f"a value that can be hashed and pickled ({told_by(error)})", key)
 
 
 def check_key(key: Any, subject: str) -> None:
@@ -64,7 +65,7 @@ def check_key(key: Any, subject: str) -> None:
     try:
         hash(key)
     except Exception as error:
-        _refuse(subject, "key", f"a value that can be hashed and pickled ({error})", key)
+        _refuse(subject, "key", f"a value that can be hashed and pickled ({told_by(error)})", key)
 
 
 def _exactly(key: Any) -> bytes:

@@ -13,8 +13,12 @@ Callback = Callable[[], object]
 # Longer waits do not fit into what the kernel takes; whoever waits looks at the clock afterwards.
 _LONGEST_WAIT: Final = 86_400.0
 
+# So many are handled before the kernel is asked again.
+_MOST: Final = 64
+
 _READ: Final = select.POLLIN | select.POLLHUP | select.POLLERR
 _WRITE: Final = select.POLLOUT
+_NOT_READ: Final = ~select.POLLIN
 
 
 class HasFileno(Protocol):
@@ -30,6 +34,7 @@ class Poller:
         self._readers: dict[int, Callback] = {}
         self._writers: dict[int, Callback] = {}
         self._poll: _Waiter = _EpollOrPoll()
+        self._wait = self._poll.wait
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when a callback is due, or -1 if there is none."""
@@ -82,12 +87,12 @@ class Poller:
         """
         if timeout is not None:
             timeout = min(max(timeout, 0.0), _LONGEST_WAIT)
-        ready = self._poll.wait(timeout)
+        ready = self._wait(timeout, _MOST)
         for descriptor, mask in ready:
             # A callback may have unregistered the next one.
             if mask & _READ and (callback := self._readers.get(descriptor)) is not None:
                 callback()
-            if mask & ~select.POLLIN and (callback := self._writers.get(descriptor)) is not None:
+            if mask & _NOT_READ and (callback := self._writers.get(descriptor)) is not None:
                 callback()
         return bool(ready)
 
@@ -101,13 +106,15 @@ class Unwatched(Poller):
 
     def __init__(self) -> None:
         self._poll = _Nothing()
+        self._wait = self._poll.wait
         self._readers, self._writers = {}, {}
 
 
 class _Waiter(Protocol):
     def fileno(self) -> int: ...
     def set(self, descriptor: int, mask: int) -> None: ...
-    def wait(self, timeout: float | None) -> list[tuple[int, int]]: ...
+    @property
+    def wait(self) -> Callable[[float | None, int], list[tuple[int, int]]]: ...
     def close(self) -> None: ...
 
 
@@ -120,7 +127,7 @@ class _Nothing:
     def set(self, descriptor: int, mask: int) -> None:
         """Do not watch."""
 
-    def wait(self, timeout: float | None) -> list[tuple[int, int]]:
+    def wait(self, timeout: float | None, most: int) -> list[tuple[int, int]]:
         return []
 
     def close(self) -> None:
@@ -134,6 +141,7 @@ class _EpollOrPoll:
         self._masks: dict[int, int] = {}
         self._epoll = select.epoll() if hasattr(select, "epoll") else None
         self._plain = select.poll() if self._epoll is None else None
+        self.wait = self._wait_plainly if self._epoll is None else self._epoll.poll
 
     def fileno(self) -> int:
         return self._epoll.fileno() if self._epoll is not None else -1
@@ -153,9 +161,7 @@ class _EpollOrPoll:
         else:
             self._masks.pop(descriptor, None)
 
-    def wait(self, timeout: float | None) -> list[tuple[int, int]]:
-        if self._epoll is not None:
-            return self._epoll.poll(timeout, 64)
+    def _wait_plainly(self, timeout: float | None, most: int) -> list[tuple[int, int]]:
         assert self._plain is not None
         return self._plain.poll(None if timeout is None else timeout * 1000)
 

@@ -13,18 +13,27 @@ import signal
 import socket
 import threading
 from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from beethoven import clock
-from beethoven.log import get_log
 from beethoven.runtime import birth, framing, kernel, launcher, names
 from beethoven.runtime.answers import Answers, Due
 from beethoven.runtime.bonds import Bond, await_death
 from beethoven.runtime.client import Client, finish_sending
-from beethoven.runtime.exit_signals import Down, Effect, Exit, Sender, effect_of, effect_of_sent
+from beethoven.runtime.doorkeeper import Doorkeeper
+from beethoven.runtime.exit_signals import (
+    Down,
+    Effect,
+    Exit,
+    ParentExit,
+    Sender,
+    effect_of,
+    effect_of_sent,
+    is_down,
+)
 from beethoven.runtime.forkserver_state import ORPHAN_GRACE
+from beethoven.runtime.here import here
 from beethoven.runtime.launcher import Child, ChildEvent, Exited
 from beethoven.runtime.poller import Poller
 from beethoven.runtime.process_info import ProcessInfo
@@ -34,18 +43,8 @@ from beethoven.runtime.status import CrashReport
 from beethoven.runtime.timers import Timers
 from beethoven.runtime.unixsocket import close_quietly
 
-log = get_log("process")
-
 # A process that has ended waits so long for a caller that does not take the rest of its reply.
 _LAST_PATIENCE: Final = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class ParentExit:
-    """The parent has ended, or told this process to. `is_orphaned`: it has ended."""
-
-    reason: ExitReason
-    is_orphaned: bool
 
 
 class Process:
@@ -55,8 +54,7 @@ class Process:
     Attributes:
         ref: Its own reference.
         parent: Who started it, if that is a process of the tree.
-        trap_exit: Whether exit signals of others arrive as messages, and `terminate` runs when the
-            parent says so.
+        resident: What lives in it; may say whether it traps exits.
         lock: Held while bonds change, for processes whose mailbox another thread drives.
         queue: Messages that have been read and not been handled.
         continuation: What is to be handled before any message, as the arguments of a callback.
@@ -77,7 +75,7 @@ class Process:
     ) -> None:
         self.ref = ref
         self.parent = parent
-        self.trap_exit = False
+        self.resident: object = None
         self.continuation: tuple[Any, ...] | None = None
         self.label: str | None = None
         self.lineage: tuple[Ref, ...] = (ref,)
@@ -90,7 +88,11 @@ class Process:
         self._linked = linked
         self._control = control
         self._listener = listener
-        self._clients: set[Client] = set()
+        wake, self._wake = socket.socketpair()
+        wake.setblocking(False)
+        self.poller.register(wake, lambda: self._woken(wake))
+        self._door = Doorkeeper(listener, self.poller, self._take_in, self._rouse)
+        self._clients: dict[int, Client] = {}
         self.answers = Answers(self.poller, self._take_answer)
         self._links: dict[str, Bond] = {}
         self._monitors: dict[int, Bond] = {}
@@ -99,12 +101,11 @@ class Process:
         self._last_words: list[tuple[int, Any]] = []
         self._leaving = threading.Lock()
         self._is_orphaned = False
-        self._is_full = False
-        listener.setblocking(False)
-        self.poller.register(listener, self._accept)
-        wake, self._wake = socket.socketpair()
-        wake.setblocking(False)
-        self.poller.register(wake, lambda: wake.recv(4096))
+
+    @property
+    def trap_exit(self) -> bool:
+        """Whether signals of others arrive as messages, and `terminate` runs if the parent ends."""
+        return bool(getattr(self.resident, "trap_exit", False))
 
     def watch_parent(self, reader: framing.FrameReader, frames: list[framing.Frame]) -> None:
         """
@@ -145,7 +146,14 @@ class Process:
     def post(self, message: Any) -> None:
         """Put a message into the own mailbox, from any thread or signal handler."""
         self.queue.append(message)
+        self._rouse()
+
+    def _rouse(self) -> None:
         self._wake.send(b"\0")
+
+    def _woken(self, wake: socket.socket) -> None:
+        wake.recv(4096)
+        self._door.open()
 
     def receive(self, *, wait: bool = True) -> Any:
         """
@@ -155,51 +163,40 @@ class Process:
             A received frame as a tuple, or one of the message objects; None if there is none and
             `wait` is false.
         """
-        self.end_copy()
+        if here.process is not self:
+            self.end_copy()
         queue = self.queue
-        while True:
-            if queue:
-                return queue.popleft()
-            next_at = self.timers.next_at()
+        while not queue:
+            next_at = self.timers.next_at
             if next_at is None:
                 self.poller.poll(None if wait else 0)
             else:
                 # A new caller is ready once before its first message is.
                 was_ready = self.poller.poll(next_at - clock.monotonic() if wait else 0)
                 queue.extend(self.timers.due(clock.monotonic(), is_quiet=not was_ready))
-            if not wait:
-                return queue.popleft() if queue else None
+            if not wait and not queue:
+                return None
+        return queue.popleft()
 
-    def _accept(self) -> None:
-        if self._listener.fileno() < 0:
-            # This process ends, and takes no more callers.
-            return
-        try:
-            while True:
-                stream, _ = self._listener.accept()
-                client = Client(stream, self)
-                if client.uid == os.geteuid():
-                    self._clients.add(client)
-                else:
-                    client.close()
-        except BlockingIOError:
-            return
-        except OSError as error:
-            # No descriptor is left: new callers wait until a present one goes.
-            log.warning("callers_refused", callers=len(self._clients), cause=str(error))
-            self.poller.unregister(self._listener)
-            self._is_full = True
+    def _take_in(self, stream: socket.socket) -> None:
+        client = Client(stream, self)
+        if client.uid == os.geteuid():
+            self.admit(client)
+        else:
+            client.close()
+
+    def admit(self, client: Client) -> None:
+        """Take one more caller."""
+        self._clients[client.serial] = client
 
     def client(self, serial: int) -> Client | None:
         """Return a caller that is connected, or None."""
-        return next((each for each in self._clients if each.serial == serial), None)
+        return self._clients.get(serial)
 
     def lose_client(self, client: Client) -> None:
         """A caller has gone."""
-        self._clients.discard(client)
-        if self._is_full:
-            self._is_full = False
-            self.poller.register(self._listener, self._accept)
+        self._clients.pop(client.serial, None)
+        self._door.open()
         if self._last_words:
             self._deliver_deaths()
 
@@ -249,7 +246,7 @@ class Process:
     def info(self) -> ProcessInfo:
         """Return what anybody may know of this process."""
         linked = [bond.ref for bond in self._links.values() if bond.is_bound]
-        linked += [client.link for client in self._clients if client.link is not None]
+        linked += [client.link for client in self._clients.values() if client.link is not None]
         linked += [child.ref for child in self._children.values()]
         if self._linked and self.parent is not None:
             linked.append(self.parent)
@@ -264,7 +261,7 @@ class Process:
         )
 
     def _client_link(self, ref: Ref) -> Client | None:
-        for client in self._clients:
+        for client in self._clients.values():
             if client.link is not None and client.link.identity == ref.identity:
                 return client
         return None
@@ -289,9 +286,9 @@ class Process:
         bond = self._monitors.pop(number, None)
         if bond is not None:
             bond.cut()
-        for message in [each for each in self.queue if _is_down(each, number)]:
+        for message in [each for each in self.queue if is_down(each, number)]:
             self.queue.remove(message)
-        self._last_words = [each for each in self._last_words if not _is_down(each[1], number)]
+        self._last_words = [each for each in self._last_words if not is_down(each[1], number)]
 
     def adopt(self, child: Child) -> None:
         """Be linked to a child that this process has started."""
@@ -314,7 +311,7 @@ class Process:
 
     def _after_last_words(self, pid: int, message: Exit | Down) -> None:
         """Deliver the news of a death after everything that the dead process has sent."""
-        self._accept()
+        self._door.accept()
         self._last_words.append((pid, message))
         self._deliver_deaths()
 
@@ -324,7 +321,7 @@ class Process:
             self._deliver_deaths()
 
     def _deliver_deaths(self) -> None:
-        talking = {client.pid for client in self._clients}
+        talking = {client.pid for client in self._clients.values()}
         for entry in list(self._last_words):
             if entry[0] not in talking and not self.answers.is_due(entry[1].ref):
                 self._last_words.remove(entry)
@@ -363,14 +360,14 @@ class Process:
 
     def end_copy(self) -> None:
         """End here if this is a copy that user code has forked: the process speaks for itself."""
-        if os.getpid() != self.ref.pid:
+        if here.process is not self:
             os._exit(1)
 
     def forget_name(self) -> None:
         """Be nobody's to find any more."""
         Path(names.socket_path(self.ref.folder, self.ref.identity)).unlink(missing_ok=True)
         # Whoever has called while a callback ran is to get the reason like the others.
-        self._accept()
+        self._door.accept()
         close_quietly(self._listener)
         if self.ref.name is not None:
             names.unregister(self.ref.folder, self.ref.name, self.ref.identity)
@@ -378,7 +375,7 @@ class Process:
     def tell_end(self, reason: ExitReason) -> None:
         """Give the reason to everybody who is connected, and let the children go."""
         payload = pickle.dumps(reason, 5)
-        clients = list(self._clients)
+        clients = list(self._clients.values())
         for client in clients:
             client.send(framing.EXIT, 0, payload)
         for bond in list(self._links.values()):
@@ -388,7 +385,3 @@ class Process:
         finish_sending(clients, _LAST_PATIENCE)
         report = self.crash_report if self.is_supervised else None
         self.say(birth.EXITED, pickle.dumps((reason, report), 5))
-
-
-def _is_down(message: Any, monitor: int) -> bool:
-    return isinstance(message, Down) and message.monitor == monitor

@@ -123,6 +123,14 @@ def text_of(value: object) -> str:
     return within(PATIENCE, lambda: repr(value), f"{type(value).__qualname__} {TOO_SLOW}")
 
 
+def told_by(error: BaseException) -> str:
+    """Return the text of an exception, also of one that cannot tell it."""
+    try:
+        return str.__str__(str(error))
+    except BaseException as fault:
+        return f"({type(fault).__name__} in its text)"
+
+
 def shutdown(detail: str) -> ExitReason:
     """Return a shutdown with particulars (OTP `{shutdown, Detail}`), which is not a failure."""
     return ExitReason(ReasonKind.SHUTDOWN, detail)
@@ -155,12 +163,21 @@ def _described(error: BaseException, beginning: TracebackType | None) -> ExitRea
 
 def _beginning(traceback: TracebackType | None) -> TracebackType | None:
     """Return a traceback without our own steps to the user's code; all of it if it has no such."""
-    step = traceback
+    return _of_users(traceback) or traceback
+
+
+def _of_users(step: TracebackType | None) -> TracebackType | None:
     while step is not None:
         if not str(step.tb_frame.f_globals.get("__name__")).startswith(_OUR_STEPS):
             return step
         step = step.tb_next
-    return traceback
+    return None
+
+
+def users_traceback(error: BaseException) -> str:
+    """Return the text of an exception's traceback; empty if all its steps are our own."""
+    found = _of_users(error.__traceback__)
+    return from_exception(error).traceback if found is not None else ""
 
 
 def from_wait_status(status: int, *, out_of_memory: bool = False) -> ExitReason:

@@ -22,32 +22,29 @@ from beethoven.errors import (
 )
 from beethoven.runtime import connection, deaths, framing, names
 from beethoven.runtime.here import here, is_self
-from beethoven.runtime.reason import NORMAL, ExitReason, as_reason
+from beethoven.runtime.interruption import is_of_handler
+from beethoven.runtime.line import Connection, open_local
+from beethoven.runtime.reason import NORMAL, ExitReason, as_reason, told_by
 from beethoven.runtime.unixsocket import is_listening
 
 DEFAULT_TIMEOUT: Final = 5.0
 _SHORTEST_WAIT: Final = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class Ref:
-    """
-    One process of a tree.
+class Reference(ABC):
+    """A process that can be spoken to: a `Ref`, or one on another node."""
 
-    Attributes:
-        identity: Unique in its tree, never used again.
-        folder: The private folder of its tree.
-        pid: Its number in the operating system, for people; never used to find it.
-        name: Its registered name, if it has one.
-    """
+    __slots__ = ()
 
     identity: str
-    folder: str
-    pid: int = 0
-    name: str | None = None
 
-    def __str__(self) -> str:
-        return f"{self.name or self.identity} (pid {self.pid})"
+    @abstractmethod
+    def connect(self, timeout: float | None) -> Connection:
+        """Open a connection to it; see `line.Target`."""
+
+    @abstractmethod
+    def death(self, timeout: float) -> ExitReason | None:
+        """Wait for its end, and return the reason if that is known here."""
 
     def call(self, request: Any, timeout: float | None = DEFAULT_TIMEOUT) -> Any:
         """
@@ -68,7 +65,8 @@ class Ref:
         """
         if is_self(self.identity):
             raise CallingSelf(target=str(self))
-        check_timeout(timeout, self)
+        if timeout is not DEFAULT_TIMEOUT:
+            check_timeout(timeout, self)
         # No name for the payload here: `request` lets it go as soon as it is sent.
         return connection.request(
             self,
@@ -93,6 +91,33 @@ class Ref:
         """Send a plain message, which arrives in `handle_info`; else as `cast`."""
         payload = pickled(message, "message", self)
         connection.post(self, framing.INFO, payload)
+
+
+@dataclass(frozen=True, slots=True)
+class Ref(Reference):
+    """
+    One process of a tree.
+
+    Attributes:
+        identity: Unique in its tree, never used again.
+        folder: The private folder of its tree.
+        pid: Its number in the operating system, for people; never used to find it.
+        name: Its registered name, if it has one.
+    """
+
+    identity: str
+    folder: str
+    pid: int = 0
+    name: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name or self.identity} (pid {self.pid})"
+
+    def connect(self, timeout: float | None) -> Connection:
+        return open_local(self, self.folder, timeout)
+
+    def death(self, timeout: float) -> ExitReason | None:
+        return deaths.wait_for(self.folder, self.identity, timeout)
 
     def stop(self, reason: object = NORMAL, timeout: float | None = None) -> None:
         """
@@ -158,9 +183,10 @@ class Ref:
             timeout: Seconds; None waits for ever.
 
         Returns:
-            Why it ended, or None if it still lives after `timeout`. For a process that had ended
-            before the question only what the kernel knows is left to tell: `exit code 0` after an
-            orderly end, `exit code 1` after a failure, or the signal.
+            Why it ended, or None if it still lives after `timeout`. Of a process that had ended
+            before the question, and that another one has started, only what the kernel knows is
+            left to tell: `exit code 0` after an orderly end, `exit code 1` after a failure, or the
+            signal.
         """
         check_timeout(timeout, self)
         try:
@@ -169,7 +195,10 @@ class Ref:
             deaths.wait_for(self.folder, self.identity, timeout)
             return exited.reason if isinstance(exited.reason, ExitReason) else None
         except NoProcess:
-            return deaths.wait_for(self.folder, self.identity, timeout)
+            known = deaths.wait_for(self.folder, self.identity, timeout)
+            if known is not None:
+                here.on_stopped(self.identity)
+            return deaths.told(self.identity) or known
         except CallError:
             pass
         return None
@@ -183,12 +212,21 @@ class Ref:
         return replace(self, name=name)
 
 
-def pickled(value: Any, what: str, target: Ref) -> bytes:
-    """Return a value as it is sent; SpecError if it cannot be pickled, or is too long."""
+def pickled(value: Any, what: str, target: object) -> bytes:
+    """
+    Return a value as it is sent.
+
+    What a signal handler raises meanwhile is nobody's mistake, and passes.
+
+    Raises:
+        SpecError: It cannot be pickled, or is too long.
+    """
     try:
         payload = pickle.dumps(value, 5)
     except Exception as error:
-        expected = f"a value that can be pickled ({error})"
+        if is_of_handler(error):
+            raise
+        expected = f"a value that can be pickled ({told_by(error)})"
         raise SpecError(
             subject=str(target), field=what, expected=expected, got=type(value).__qualname__
         ) from error
@@ -247,13 +285,14 @@ class Refers(Protocol):
     def ref(self) -> Ref: ...
 
 
-Target = Ref | Name | Refers
+Target = Reference | Name | Refers
 
 
 def _referred_to(target: object) -> Ref:
     ref = getattr(target, "ref", None)
     if not isinstance(ref, Ref):
-        rule = "a reference, a name or a Via"
+        is_far = isinstance(target, Reference)
+        rule = "a process of this tree" if is_far else "a reference, a name or a Via"
         raise SpecError(subject="process", field="target", expected=rule, got=target)
     return ref
 
@@ -272,15 +311,20 @@ def resolve(target: Target) -> Ref:
     return found
 
 
+def reach(target: Target) -> Reference:
+    """Return what can be spoken to: as `resolve`, but also a process on another node."""
+    return target if isinstance(target, Reference) else resolve(target)
+
+
 def call(target: Target, request: Any, timeout: float | None = DEFAULT_TIMEOUT) -> Any:
     """Call a process by reference or name; see `Ref.call`."""
-    return resolve(target).call(request, timeout)
+    return reach(target).call(request, timeout)
 
 
 def cast(target: Target, request: Any) -> None:
     """Cast to a process by reference or name; nothing happens if nobody holds the name."""
     try:
-        found = resolve(target)
+        found = reach(target)
     except NoProcess:
         return
     found.cast(request)
@@ -303,7 +347,7 @@ def send_or_drop(target: Target, message: Any) -> bool:
 
 def _post_or_drop(target: Target, kind: int, value: Any) -> bool:
     try:
-        found = resolve(target)
+        found = reach(target)
         return connection.post(found, kind, pickled(value, "message", found), _SHORTEST_WAIT)
     except (NoProcess, Overloaded):
         return False
@@ -312,7 +356,7 @@ def _post_or_drop(target: Target, kind: int, value: Any) -> bool:
 def ask_to_stop(target: Target, reason: object = NORMAL) -> None:
     """Have a process end with a reason, as `stop` does, without waiting for its end."""
     try:
-        found = resolve(target)
+        found = reach(target)
     except NoProcess:
         return
     connection.post(found, framing.STOP, pickle.dumps(as_reason(reason), 5))
@@ -328,7 +372,7 @@ def send(target: Target, message: Any) -> None:
         NoProcess: Nobody holds the via name.
     """
     try:
-        found = resolve(target)
+        found = reach(target)
     except NoProcess:
         if isinstance(target, ViaName):
             raise

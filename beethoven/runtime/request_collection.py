@@ -6,33 +6,10 @@ from typing import Any
 
 from beethoven import clock
 from beethoven.errors import NoRequests, SpecError
-from beethoven.runtime.connection import Connection
 from beethoven.runtime.poller import Poller
 from beethoven.runtime.reference import DEFAULT_TIMEOUT, check_timeout
 from beethoven.runtime.requests import Request, Response
-
-
-class Watch:
-    """Has a poller read from connections for as long as answers are due on them."""
-
-    def __init__(self, poller: Poller) -> None:
-        self._poller = poller
-        self._due: dict[Connection, int] = {}
-
-    def add(self, line: Connection | None) -> None:
-        """One more answer is due on a connection."""
-        if line is not None:
-            if line not in self._due:
-                self._poller.register(line.stream, line.take_in)
-            self._due[line] = self._due.get(line, 0) + 1
-
-    def remove(self, line: Connection | None) -> None:
-        """One answer less is due on a connection."""
-        if line is not None:
-            self._due[line] -= 1
-            if not self._due[line]:
-                del self._due[line]
-                self._poller.unregister(line.stream)
+from beethoven.runtime.watch import Watch
 
 
 class RequestCollection:

@@ -7,34 +7,44 @@ for; that of a request which was abandoned, or is garbage, is dropped where it a
 """
 
 import os
-import socket
 import threading
-from contextlib import suppress
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol
 from weakref import ref as weak
 
 from beethoven import clock
 from beethoven.errors import CallError, NotOwner, ProcessExited, SpecError
 from beethoven.runtime import connection, framing
-from beethoven.runtime.connection import CAST_TIMEOUT, Connection
+from beethoven.runtime.connection import CAST_TIMEOUT
+from beethoven.runtime.line import Connection
 from beethoven.runtime.reference import (
     DEFAULT_TIMEOUT,
-    Ref,
+    Reference,
     Target,
     check_timeout,
     pickled,
-    resolve,
+    reach,
 )
+
+if TYPE_CHECKING:
+    # The default makes a bare `Request` one of `Any`; only type checkers know it on every Python.
+    from typing_extensions import TypeVar
+
+    R_co = TypeVar("R_co", covariant=True, default=Any)
+else:
+    from typing import TypeVar
+
+    R_co = TypeVar("R_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Generic[R_co]):
     """The reply to a request."""
 
-    value: Any
+    value: R_co
 
-    def unwrap(self) -> Any:
+    def unwrap(self) -> R_co:
         """Return the reply."""
         return self.value
 
@@ -50,7 +60,7 @@ class Failure:
         raise self.error
 
 
-Response = Reply | Failure
+Response = Reply[R_co] | Failure
 
 
 class Taker(Protocol):
@@ -63,7 +73,7 @@ class Taker(Protocol):
         """The request was abandoned."""
 
 
-class Request:
+class Request(Generic[R_co]):
     """
     A request that has been sent, and its answer. Only the thread that has sent it may use it.
 
@@ -85,23 +95,39 @@ class Request:
         "target",
     )
 
-    def __init__(self, target: Target, request: Any, patience: float = CAST_TIMEOUT) -> None:
-        """Send a request. Whoever takes nothing for `patience` seconds is overloaded."""
-        self.target: Ref | None = target if isinstance(target, Ref) else None
+    def __init__(
+        self,
+        target: Target,
+        request: Any,
+        patience: float = CAST_TIMEOUT,
+        deadline: float | None = None,
+    ) -> None:
+        """
+        Send a request.
+
+        Args:
+            target: Whom to ask.
+            request: Any value that can be pickled.
+            patience: Whoever takes nothing for so many seconds is overloaded.
+            deadline: When the work must not start any more, by `clock.elapsed`; None for never.
+        """
+        self.target: Reference | None = target if isinstance(target, Reference) else None
         self.line: Connection | None = None
         self._owner = me()
         self.is_over = False
         self._frame: framing.Frame | None = None
-        self._response: Response | None = None
+        self._response: Response[R_co] | None = None
         self._taker: weak[Taker] | None = None
         try:
-            self.target = resolve(target)
+            self.target = reach(target)
             payload = pickled(request, "request", self.target)
-            self.line, self._number = connection.begin(self.target, payload, self, patience)
+            self.line, self._number = connection.begin(
+                self.target, payload, self, patience, deadline
+            )
         except CallError as error:
             self.is_over, self._response = True, Failure(error.with_traceback(None))
 
-    def receive_response(self, timeout: float | None = DEFAULT_TIMEOUT) -> Response | None:
+    def receive_response(self, timeout: float | None = DEFAULT_TIMEOUT) -> Response[R_co] | None:
         """
         Wait for the answer; give the request up if it does not come in time.
 
@@ -120,7 +146,7 @@ class Request:
             self.abandon()
         return response
 
-    def wait_response(self, timeout: float | None = DEFAULT_TIMEOUT) -> Response | None:
+    def wait_response(self, timeout: float | None = DEFAULT_TIMEOUT) -> Response[R_co] | None:
         """As `receive_response`, but keep the request, so that it can be waited for again."""
         self.check_owner()
         check_timeout(timeout, self)
@@ -133,6 +159,30 @@ class Request:
             if deadline is not None:
                 timeout = max(deadline - clock.monotonic(), 0.0)
         return self.response()
+
+    def __await__(self) -> Generator[Any, None, Response[R_co]]:
+        return self._arrive().__await__()
+
+    async def _arrive(self) -> Response[R_co]:
+        import asyncio
+
+        from beethoven.runtime.awaiting import Arrival
+
+        self.check_owner()
+        arrival = Arrival()
+        self.hand_to(arrival)
+        try:
+            if self.line is not None and not self.is_over:
+                await arrival.come(self.line)
+        finally:
+            self.hand_back()
+        if self.is_unexplained:
+            assert self.line is not None
+            assert self.target is not None
+            await asyncio.to_thread(self.line.explain, self.target)
+        response = self.response()
+        assert response is not None
+        return response
 
     def abandon(self) -> None:
         """Wait no more: the answer is dropped when it comes. The request may still be executed."""
@@ -147,8 +197,7 @@ class Request:
     def hang_up(self) -> None:
         """Tell the process, from any thread, that nobody takes the answer."""
         if (line := self.line) is not None:
-            with suppress(OSError):
-                line.stream.shutdown(socket.SHUT_RDWR)
+            line.hang_up()
 
     def hand_to(self, taker: Taker) -> None:
         """
@@ -162,6 +211,10 @@ class Request:
             rule = "waited for"
             raise SpecError(subject=str(self), field="answer", expected=rule, got="abandoned")
         self._taker = weak(taker)
+
+    def hand_back(self) -> None:
+        """Tell nobody any more."""
+        self._taker = None
 
     def _check_untaken(self) -> None:
         if (taker := self._taken_by()) is not None:
@@ -186,14 +239,14 @@ class Request:
         """The identity of the process that was asked."""
         return "" if self.target is None else self.target.identity
 
-    def response(self) -> Response | None:
+    def response(self) -> Response[R_co] | None:
         """Return the answer if it is there."""
         if self.line is not None and self.is_over:
             self._response = self._open(self.line)
             self.line = self._frame = None
         return self._response
 
-    def _open(self, line: Connection) -> Response:
+    def _open(self, line: Connection) -> Response[R_co]:
         assert self.target is not None
         try:
             if self._frame is None:
@@ -203,17 +256,20 @@ class Request:
         except CallError as error:
             return Failure(error.with_traceback(None))
 
-    def taken(self) -> Response:
+    def taken(self) -> Response[R_co]:
         """Return the answer to who has been told of it, and is told no more."""
-        self._taker = None
+        self.hand_back()
         response = self.response()
         assert response is not None
         return response
 
     def take(self, frame: framing.Frame | None) -> None:
         """Get the answer from the connection."""
+        if self.is_over:
+            return
+        taker = self._taken_by()
         self.is_over, self._frame = True, frame
-        if (taker := self._taken_by()) is not None:
+        if taker is not None:
             taker.finish(self)
 
     def check_owner(self) -> None:

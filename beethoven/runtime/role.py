@@ -7,18 +7,30 @@ Semantics are those of OTP's `gen_server`; state lives on `self`.
 import inspect
 import math
 import pickle
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, Self
 
 from beethoven import clock
 from beethoven.errors import NodeError, NoProcess, SpecError
 from beethoven.log import get_log
 from beethoven.runtime import start
 from beethoven.runtime.caller import Caller, reply
-from beethoven.runtime.loop import Ignore, Loop, NoReply, Stop, Timeout
+from beethoven.runtime.front import front
+from beethoven.runtime.loop import Loop, Stop, Timeout
+from beethoven.runtime.nowhere import NOWHERE
+from beethoven.runtime.on import Callee, check_marks, marks_of
 from beethoven.runtime.process import Process
 from beethoven.runtime.reason import ExitReason, from_exception
-from beethoven.runtime.reference import Name, Ref, Target, cast, check_timeout, resolve
+from beethoven.runtime.reference import (
+    DEFAULT_TIMEOUT,
+    Name,
+    Ref,
+    Target,
+    cast,
+    check_timeout,
+    resolve,
+)
 from beethoven.runtime.requests import Request
+from beethoven.runtime.returns import Ignore, NoReply
 from beethoven.runtime.role_context import RoleContext, SnapshotRequest
 from beethoven.runtime.status import Status, bounded
 from beethoven.vocabulary import ChildType
@@ -35,20 +47,6 @@ _CALLBACKS = (
 )
 
 __all__ = ["Caller", "Ignore", "NoReply", "Role", "Stop"]
-
-
-class _Nowhere:
-    """The process of a role object that somebody has made by hand: there is none."""
-
-    def __getattr__(self, name: str) -> NoReturn:
-        rule = "that of a role which start_link or start has started"
-        raise SpecError(subject="role", field="the process", expected=rule, got=None)
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        self.__getattr__(name)
-
-
-_nowhere: Any = _Nowhere()
 
 
 class Role:
@@ -77,7 +75,11 @@ class Role:
     _context: RoleContext | None = None
     _node: ClassVar[Any] = None
     _handed_over: ClassVar[bytes | None] = None
-    _process: Process = _nowhere
+    _process: Process = NOWHERE
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        check_marks(cls, Role)
 
     @classmethod
     def start_link(
@@ -118,6 +120,17 @@ class Role:
         return start.start(
             cls, args, name=name, linked=False, timeout=timeout, method=cls.start_method
         )
+
+    @classmethod
+    def front(cls, target: Target | Callee, timeout: float | None = DEFAULT_TIMEOUT) -> Self:
+        """
+        Return what speaks to a process by the methods of this class that `on` marks.
+
+        Args:
+            target: A reference or a name.
+            timeout: Seconds that each call waits for its reply; None waits for ever.
+        """
+        return front(cls, target, timeout)
 
     def init(self, args: Any) -> Any:
         """Set up the state. Return nothing, or `Ignore` to end without having failed."""
@@ -359,16 +372,13 @@ class Role:
         role = cls()
         role._process = process
         start.current.process = process
-        process.trap_exit = cls.trap_exit
+        process.resident = role
         if cls.watches_nodes and cls._node is not None:
             cls._node.subscribe()
-        if any(inspect.iscoroutinefunction(getattr(cls, name)) for name in _CALLBACKS):
+        callbacks = (getattr(cls, name) for name in _CALLBACKS)
+        marked = (mark.function for mark in marks_of(cls).values())
+        if any(map(inspect.iscoroutinefunction, (*callbacks, *marked))):
             from beethoven.runtime.async_loop import run
 
             return run(Loop(role, process), args)
         return Loop(role, process).run(args)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)
-        if name == "trap_exit":
-            self._process.trap_exit = bool(value)

@@ -16,8 +16,9 @@ from beethoven.errors import BeethovenError, RequestRefused, StateNotReplaced
 from beethoven.log import get_log, let_through
 from beethoven.runtime import framing
 from beethoven.runtime.client import Client
-from beethoven.runtime.process import ParentExit, Process
-from beethoven.runtime.reason import from_exception
+from beethoven.runtime.exit_signals import ParentExit
+from beethoven.runtime.process import Process
+from beethoven.runtime.reason import from_exception, told_by
 from beethoven.runtime.status import (
     DebugEvent,
     Shown,
@@ -145,7 +146,7 @@ class System:
     def __init__(self, process: Process, host: Host) -> None:
         self._process = process
         self._host = host
-        self._is_suspended = False
+        self.is_suspended = False
         self._held: list[Any] = []
         self._is_traced = False
         self._kept: deque[DebugEvent] | None = None
@@ -162,9 +163,9 @@ class System:
         """Answer a system request, hold back what a suspended server must not see; else False."""
         kind = message[0] if type(message) is tuple else None
         if kind == framing.SYSTEM:
-            self._answer(*message[1:])
+            self.answer(*message[1:])
             return True
-        if not self._is_suspended:
+        if not self.is_suspended:
             return False
         if kind == framing.STOP or isinstance(message, ParentExit):
             self.resume()
@@ -193,11 +194,12 @@ class System:
             log.warning("format_status_failed", role=role, cause=shown.fault)
         return shown
 
-    def _answer(self, client: Client, number: int, payload: bytes | bytearray) -> None:
+    def answer(self, client: Client, number: int, payload: bytes | bytearray) -> None:
+        """Answer a system request."""
         try:
             verb, *arguments = pickle.loads(payload)
         except BaseException as error:
-            client.refuse(number, f"{type(error).__name__}: {error}")
+            client.refuse(number, f"{type(error).__name__}: {told_by(error)}")
             return
         try:
             answer = ("ok", self._perform(verb, *arguments))
@@ -205,7 +207,7 @@ class System:
             answer = ("error", error)
         except BaseException as error:
             # What was asked for is nothing that can be done: no failure of the server.
-            client.refuse(number, f"{type(error).__name__}: {error}")
+            client.refuse(number, f"{type(error).__name__}: {told_by(error)}")
             return
         client.reply(number, answer)
 
@@ -238,10 +240,10 @@ class System:
         return self._host.state()
 
     def suspend(self) -> None:
-        self._is_suspended = True
+        self.is_suspended = True
 
     def resume(self) -> None:
-        self._is_suspended = False
+        self.is_suspended = False
         held, self._held = self._held, []
         self._process.queue.extendleft(reversed(held))
 
@@ -253,7 +255,7 @@ class System:
             process=str(process.ref),
             label=process.label or "",
             ancestors=tuple(map(str, process.lineage[1:])),
-            is_suspended=self._is_suspended,
+            is_suspended=self.is_suspended,
             waiting=len(process.queue) + len(self._held),
             is_traced=self._is_traced,
             state=shown.state if isinstance(shown.state, str) else dict(shown.state),

@@ -22,13 +22,16 @@ class Timers:
     only in `_heap` was cancelled, and is swept out before it is most of the heap.
 
     Attributes:
+        silence: What is to be delivered if nothing else has come by then, and when.
+        next_at: When the next message is due, or None.
         on_set: Called when a message is set, for a loop that waits for the next one meanwhile.
     """
 
     _heap: list[tuple[float, int]] = field(default_factory=list)
     _pending: dict[int, tuple[float, Any]] = field(default_factory=dict)
     _last: int = 0
-    _silence: tuple[float, Any] | None = None
+    silence: tuple[float, Any] | None = None
+    next_at: float | None = None
     on_set: Callable[[], None] = _nothing
 
     def set(self, at: float, message: Any) -> int:
@@ -36,17 +39,20 @@ class Timers:
         self._last += 1
         heapq.heappush(self._heap, (at, self._last))
         self._pending[self._last] = (at, message)
+        self._look_ahead()
         self.on_set()
         return self._last
 
     def set_silence(self, at: float, message: Any) -> None:
         """Deliver `message` at a moment if nothing else has come by then; it replaces another."""
-        self._silence = (at, message)
+        self.silence = (at, message)
+        self._look_ahead()
         self.on_set()
 
     def break_silence(self) -> None:
         """Something else has come."""
-        self._silence = None
+        self.silence = None
+        self._look_ahead()
 
     def cancel(self, number: int) -> bool:
         """Forget a timer. Return whether it was still to come."""
@@ -54,6 +60,7 @@ class Timers:
         if len(self._heap) > 2 * len(self._pending) + _FEW:
             self._heap = [(at, number) for number, (at, _) in self._pending.items()]
             heapq.heapify(self._heap)
+        self._look_ahead()
         return is_pending
 
     def at(self, number: int) -> float | None:
@@ -61,13 +68,13 @@ class Timers:
         at, _ = self._pending.get(number, (None, None))
         return at
 
-    def next_at(self) -> float | None:
-        """Return when the next message is due, or None."""
+    def _look_ahead(self) -> None:
+        """Note when the next message is due."""
         self._forget_cancelled()
-        at = self._heap[0][0] if self._heap else None
-        if self._silence is None:
-            return at
-        return self._silence[0] if at is None else min(at, self._silence[0])
+        moments = [] if self.silence is None else [self.silence[0]]
+        if self._heap:
+            moments.append(self._heap[0][0])
+        self.next_at = min(moments, default=None)
 
     def _forget_cancelled(self) -> None:
         while self._heap and self._heap[0][1] not in self._pending:
@@ -87,7 +94,8 @@ class Timers:
             _, number = heapq.heappop(self._heap)
             messages.append(self._pending.pop(number)[1])
             self._forget_cancelled()
-        if is_quiet and not messages and self._silence is not None and self._silence[0] <= now:
-            messages.append(self._silence[1])
-            self._silence = None
+        if is_quiet and not messages and self.silence is not None and self.silence[0] <= now:
+            messages.append(self.silence[1])
+            self.silence = None
+        self._look_ahead()
         return messages

@@ -18,6 +18,22 @@ _TIMEVAL: Final = struct.Struct("@ll")
 _BACKLOG: Final = 1024
 
 
+class _Stream(socket.socket):
+    """
+    A connection that is closed when nobody refers to it any more.
+
+    Also if it goes together with what would have closed it: of garbage whose parts refer to each
+    other nobody knows which part goes first.
+    """
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        # One that could not be made, for want of descriptors, has nothing to close.
+        if self.fileno() >= 0:
+            self.close()
+
+
 def listen(path: str) -> socket.socket:
     """Return a socket that listens at `path`, open to this user only."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -46,7 +62,7 @@ def connect(path: str, timeout: float | None = None) -> socket.socket:
         BlockingIOError: The process took no caller for `timeout` seconds.
         PermissionError: The listener belongs to another user.
     """
-    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    stream = _Stream(socket.AF_UNIX, socket.SOCK_STREAM)
     # User code may have set another default for all sockets of the process.
     stream.settimeout(None)
     try:
@@ -100,10 +116,18 @@ def takes_more(stream: socket.socket, timeout: float) -> bool:
 
 
 def is_listening(path: str) -> bool:
-    """Whether a living process listens at `path`."""
+    """
+    Whether a living process listens at `path`.
+
+    So it is as far as one can see if there is no descriptor to look with: who connects is told.
+    """
     # The kernel refuses a probe of another type before it troubles the listener: so those who only
     # look never take the place of a caller.
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+    try:
+        probe = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    except OSError:
+        return True
+    with probe:
         try:
             probe.connect(path)
         except OSError as error:

@@ -320,7 +320,7 @@ class Children:
         self._turn(child, ChildStatus.FAILED)
         self._set_timer(child, "retry", at)
         child.retry_at = at
-        fields = {"failures": child.record.failures, "retry_in": at - self.now}
+        fields = {"failures": child.record.failures, "retry_in": round(at - self.now, 3)}
         self.report("child_failed", "error", child, reason=child.last_exit, **fields)
 
     def report_stopped(self, child: Child, reason: ExitReason) -> None:

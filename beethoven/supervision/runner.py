@@ -15,9 +15,10 @@ from beethoven.log import get_log
 from beethoven.runtime import birth, framing, launcher, start
 from beethoven.runtime.birth import StartFailure
 from beethoven.runtime.client import Client
-from beethoven.runtime.exit_signals import Exit
+from beethoven.runtime.deadlines import request_in_time
+from beethoven.runtime.exit_signals import Exit, ParentExit
 from beethoven.runtime.launcher import Child, ChildEvent, Exited
-from beethoven.runtime.process import ParentExit, Process
+from beethoven.runtime.process import Process
 from beethoven.runtime.reason import ExitReason, ReasonKind, as_reason, from_exception
 from beethoven.runtime.reference import Ref
 from beethoven.runtime.status import CrashReport, Shown, bounded
@@ -108,6 +109,8 @@ def _arity(verb: str) -> int:
 class Runner:
     """A supervisor at work."""
 
+    trap_exit = True
+
     def __init__(self, process: Process, state: State, name: str) -> None:
         self._process = process
         self._state = state
@@ -123,7 +126,7 @@ class Runner:
         self._is_started = False
         self._reports = True
         self._exit: ExitReason | None = None
-        process.trap_exit = True
+        process.resident = self
         start.current.process = process
 
     def run(self) -> ExitReason:
@@ -163,9 +166,13 @@ class Runner:
                 self._log.warning("unexpected_message", message=bounded(message))
 
     def _take_frame(
-        self, kind: int, client: Client, number: int, payload: bytes | bytearray
+        self, kind: int, client: Client, number: int, payload: bytes | bytearray | memoryview
     ) -> None:
         try:
+            if kind == framing.CALL_BY:
+                if (request := request_in_time(payload)) is None:
+                    return
+                kind, payload = framing.CALL, request
             value = pickle.loads(payload)
             if kind == framing.STOP:
                 value = as_reason(value)

@@ -27,4 +27,22 @@ class ExitedItem(Exited):
     item: Any
 
 
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """
+    What a function that somebody elsewhere has asked for ended with, instead of a value.
+
+    Attributes:
+        reason: What its process ends with.
+        error: The exception, pickled; empty if it cannot be, or there is none.
+        missing: The module that is missing where it was to run; else empty.
+        is_opened: Whether it has begun: its process could unpickle the function and its arguments.
+    """
+
+    reason: ExitReason
+    error: bytes
+    missing: str = ""
+    is_opened: bool = True
+
+
 TaskResult = Ok | Exited

@@ -11,11 +11,9 @@ again when its task has ended, also if its result is still held back for the sak
 from collections import OrderedDict
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, ClassVar
 
 from beethoven.supervision.checks import check_number, check_word, refuse
-
-_STREAM: Final = "stream"
 
 
 class OnTimeout(StrEnum):
@@ -46,6 +44,9 @@ class StreamOptions:
         Elixir `Task.async_stream/3`.
     """
 
+    # What an error calls them.
+    what: ClassVar[str] = "stream"
+
     max_concurrency: int | None = None
     ordered: bool = True
     timeout: float | None = 5.0
@@ -56,13 +57,13 @@ class StreamOptions:
         most = self.max_concurrency
         is_count = isinstance(most, int) and not isinstance(most, bool)
         if most is not None and (not is_count or most < 1):
-            refuse(_STREAM, "max_concurrency", "an integer >= 1 or None", got=most)
+            refuse(self.what, "max_concurrency", "an integer >= 1 or None", got=most)
         for name in ("ordered", "zip_input_on_exit"):
             if not isinstance(getattr(self, name), bool):
-                refuse(_STREAM, name, "True or False", got=getattr(self, name))
+                refuse(self.what, name, "True or False", got=getattr(self, name))
         if self.timeout is not None:
-            check_number(_STREAM, "timeout", self.timeout, "seconds >= 0 or None")
-        word = check_word(_STREAM, "on_timeout", OnTimeout, self.on_timeout)
+            check_number(self.what, "timeout", self.timeout, "seconds >= 0 or None")
+        word = check_word(self.what, "on_timeout", OnTimeout, self.on_timeout)
         object.__setattr__(self, "on_timeout", word)
 
 

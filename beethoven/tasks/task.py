@@ -26,6 +26,7 @@ from beethoven.runtime.reference import DEFAULT_TIMEOUT, Ref, check_timeout
 from beethoven.runtime.requests import Reply, Request, Response, send_request
 from beethoven.supervision.checks import refuse
 from beethoven.supervision.child_spec import ChildSpec
+from beethoven.tasks.arrival import arrival
 from beethoven.tasks.results import Exited, Ok, TaskResult
 from beethoven.tasks.task_process import RESULT, TaskProcess
 from beethoven.tasks.work import Work, pack, work_of
@@ -159,21 +160,10 @@ class Task:
         return self._arrive().__await__()
 
     async def _arrive(self) -> Any:
-        import asyncio
-
-        events = asyncio.get_running_loop()
         while self.peek(0.0) is None:
             if self.request is None:
                 raise self.late(0.0)
-            arrived = asyncio.Event()
-            # One of its own, so that several coroutines may wait, though only one gets the result.
-            descriptor = os.dup(self.request.fileno())
-            events.add_reader(descriptor, arrived.set)
-            try:
-                await arrived.wait()
-            finally:
-                events.remove_reader(descriptor)
-                os.close(descriptor)
+            await arrival(self.request.fileno())
         return self._unwrap()
 
     def yield_(self, timeout: float | None = DEFAULT_TIMEOUT) -> TaskResult | None:
@@ -237,7 +227,7 @@ class Task:
             refuse(f"task {self}", "timeout", rule, got=timeout)
         if not isinstance(timeout, str):
             check_timeout(timeout, self)
-        if self.ref is None or (self._is_over and (not self._is_given_up or _is_gone(self.ref, 0))):
+        if self.ref is None or (self._is_over and (not self._is_given_up or _has_ended(self.ref))):
             return False
         self._unlink()
         self.ref.exit("kill" if is_brutal else SHUTDOWN)
@@ -377,6 +367,11 @@ def _result_of(response: Response, ref: Ref) -> TaskResult:
             known = deaths.wait_for(ref.folder, ref.identity, _REASON_TIMEOUT)
             return Exited(known or NO_PROCESS)
     return Exited(from_exception(response.error))
+
+
+def _has_ended(ref: Ref) -> bool:
+    # Whoever does not listen any more is gone, or just going: only its fork server knows.
+    return not ref.is_alive() and _is_gone(ref, _REASON_TIMEOUT)
 
 
 def _is_gone(ref: Ref, timeout: float | None) -> bool:

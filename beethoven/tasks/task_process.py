@@ -9,20 +9,35 @@ and a value always wins over the end of the process that follows.
 
 import pickle
 import select
+import signal
 import threading
+from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from beethoven import clock
 from beethoven.errors import ReplyNotPicklable
 from beethoven.log import get_log, masked
 from beethoven.runtime import birth, framing, names, start
 from beethoven.runtime.client import Client
 from beethoven.runtime.exit_signals import Down
+from beethoven.runtime.life import failure
 from beethoven.runtime.loop import Stop
 from beethoven.runtime.patience import PATIENCE, TOO_SLOW, within
 from beethoven.runtime.process import Process
-from beethoven.runtime.reason import NORMAL, SHUTDOWN, ExitReason, as_reason, from_exception
+from beethoven.runtime.reason import (
+    NORMAL,
+    SHUTDOWN,
+    ExitReason,
+    ReasonKind,
+    as_reason,
+    from_exception,
+    told_by,
+    users_traceback,
+)
 from beethoven.runtime.status import CrashReport, Shown, bounded
+from beethoven.tasks.results import Raised
 from beethoven.tasks.work import Call, Work, current
 from beethoven.vocabulary import ChildType
 
@@ -32,8 +47,19 @@ log = get_log("task")
 RESULT: Final = "the result of a task"
 _ASKED: Final = pickle.dumps(RESULT, 5)
 
-# How long the owner may take to ask before it is watched, in milliseconds.
-_PATIENCE: Final = 1000
+# What a function ends with that has taken longer than it may.
+TIME_IS_OVER: Final = ExitReason(ReasonKind.OTHER, "timeout")
+# The same if it let nobody else run: then the kernel has ended it, so many seconds later.
+TIME_WAS_OVER: Final = ExitReason(ReasonKind.SIGNAL, "SIGALRM")
+_GRACE: Final = 1.0
+
+# How long the owner may take to ask before it is watched, in seconds.
+_PATIENCE: Final = 1.0
+# How long somebody elsewhere may take to ask; the way is longer, and nothing is run meanwhile.
+_LONG_PATIENCE: Final = 5.0
+# Longer waits do not fit into what the kernel takes, in seconds.
+_LONGEST_WAIT: Final = 86_400.0
+_LONGEST_LIMIT: Final = 1e9
 
 # What the mailbox's thread is sent when the function has ended.
 _WAKE: Final = "wake"
@@ -76,6 +102,8 @@ class _Opened:
         current.callers = parents if work.callers is None else work.callers
         process.say(birth.STARTED)
         desk = _Desk(process, work)
+        if work.by_request:
+            desk.wait_for_request()
         reason, payload = _outcome(work, call)
         process.end_copy()
         if reason.is_abnormal:
@@ -92,9 +120,25 @@ def _outcome(work: Work, call: Call | Exception) -> tuple[ExitReason, bytes | No
         value = call.run()
         return NORMAL, _pickled(work, value) if work.answers else None
     except Stop as stop:
-        return stop.reason, None
+        return stop.reason, _raised(work, stop.reason)
     except BaseException as error:
-        return from_exception(error), None
+        reason = from_exception(error)
+        return reason, _raised(work, reason, error, is_opened=error is not call)
+
+
+def _raised(
+    work: Work, reason: ExitReason, error: BaseException | None = None, *, is_opened: bool = True
+) -> bytes | None:
+    """Return what is replied to who may be elsewhere; others hear of the end of the process."""
+    if not work.by_request:
+        return None
+    pickled = b"" if error is None else failure(error).error
+    if isinstance(error, ReplyNotPicklable) or not is_opened:
+        # Where in our own files that came up helps nobody.
+        origin = error.__cause__ if isinstance(error, ReplyNotPicklable) else error
+        reason = replace(reason, traceback=users_traceback(origin) if origin else "")
+    name = error.name if isinstance(error, ModuleNotFoundError) else None
+    return pickle.dumps(Raised(reason, pickled, "" if is_opened else name or "", is_opened), 5)
 
 
 def _pickled(work: Work, value: Any) -> bytes:
@@ -104,7 +148,7 @@ def _pickled(work: Work, value: Any) -> bytes:
             raise ValueError(f"longer than {framing.LONGEST} bytes")
     except Exception as error:
         raise ReplyNotPicklable(
-            target=f"task {work.label}", type_name=type(value).__qualname__, cause=str(error)
+            target=f"task {work.label}", type_name=type(value).__qualname__, cause=told_by(error)
         ) from error
     return payload
 
@@ -138,9 +182,16 @@ class _Desk:
         self._is_ready = False
         self._payload: bytes | None = None
         self._is_deserted = False
-        self._is_watching = False
+        # When something is to be done though nothing has arrived.
+        patience = _LONG_PATIENCE if work.by_request else _PATIENCE
+        self._due = clock.monotonic() + patience if work.answers else None
+        self._requested = threading.Event()
         self._closed = threading.Event()
         threading.Thread(target=self._listen, name="beethoven-task", daemon=True).start()
+
+    def wait_for_request(self) -> None:
+        """Return when somebody has asked for the result."""
+        self._requested.wait()
 
     def close(self, payload: bytes | None) -> None:
         """
@@ -149,6 +200,8 @@ class _Desk:
         Args:
             payload: The pickled result; None if there is only the end of the process to tell.
         """
+        if self._work.limit is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         with self._process.lock:
             self._payload, self._is_ready = payload, True
             self._answer()
@@ -160,21 +213,30 @@ class _Desk:
         ready.register(self._process.poller.fileno(), select.POLLIN)
         try:
             while not self._is_over():
-                is_quiet = not ready.poll(self._patience())
+                ready.poll(self._patience())
                 with self._process.lock:
-                    if is_quiet:
-                        self._watch_owner()
                     while (message := self._process.receive(wait=False)) is not None:
                         self._take(message)
+                    if self._due is not None and clock.monotonic() >= self._due:
+                        self._lose_patience()
                     if self._is_left():
                         self._process.leave(SHUTDOWN)
         finally:
             self._closed.set()
 
     def _patience(self) -> int | None:
-        """Return how long the owner may take to ask, in milliseconds; None: nobody is to ask."""
-        is_awaited = self._work.answers and self._asker is None and not self._is_watching
-        return _PATIENCE if is_awaited else None
+        """Return how long to wait for messages, in milliseconds; None is for ever."""
+        if self._due is None:
+            return None
+        return ceil(max(0.0, min(self._due - clock.monotonic(), _LONGEST_WAIT)) * 1000)
+
+    def _lose_patience(self) -> None:
+        """Nobody has asked in time, or the function has taken too long."""
+        self._due = None
+        if not self._work.by_request:
+            self._watch_owner()
+        elif not self._is_ready:
+            self._process.leave(SHUTDOWN if self._asker is None else TIME_IS_OVER)
 
     def _watch_owner(self) -> None:
         """
@@ -183,7 +245,6 @@ class _Desk:
         One that has asked is watched by its connection instead: whoever is busy with many tasks
         must not find a connection of each of them afterwards.
         """
-        self._is_watching = True
         if self._work.owner is not None:
             self._process.monitor(self._work.owner)
 
@@ -205,7 +266,7 @@ class _Desk:
         match message:
             case (framing.STOP, _, _, payload):
                 self._stop(payload)
-            case (framing.CALL | framing.SYSTEM, client, number, payload):
+            case (framing.CALL | framing.CALL_BY | framing.SYSTEM, client, number, payload):
                 self._take_request(client, number, payload)
             case Down():
                 self._is_deserted = True
@@ -215,7 +276,7 @@ class _Desk:
             reason = as_reason(pickle.loads(payload))
         except BaseException as error:
             # Also one that exits when it is unpickled ends nobody.
-            cause = f"{type(error).__name__}: {error}"
+            cause = f"{type(error).__name__}: {told_by(error)}"
             log.warning("unreadable_message", role="task", cause=cause)
             return
         if reason.is_abnormal:
@@ -225,9 +286,19 @@ class _Desk:
     def _take_request(self, client: Client, number: int, payload: bytes) -> None:
         if self._asker is None and self._work.answers and payload == _ASKED:
             self._asker = (client, number)
+            self._due = None
+            self._limit(self._work.limit)
+            self._requested.set()
             self._answer()
         else:
             client.refuse(number, "it is a task, which answers its owner only, and once")
+
+    def _limit(self, limit: float | None) -> None:
+        """Have the function end when it has taken so many seconds."""
+        if limit is not None:
+            limit = min(limit, _LONGEST_LIMIT)
+            self._due = clock.monotonic() + limit
+            signal.setitimer(signal.ITIMER_REAL, limit + _GRACE)
 
     def _answer(self) -> None:
         if self._is_ready and self._asker is not None and self._payload is not None:

@@ -71,6 +71,10 @@ class Work:
             which nobody but that supervisor has asked for.
         ends_with_owner: Whether it ends when the owner does, for whatever reason, or the thread
             of the owner that has asked.
+        by_request: Whether it is for somebody who may be on another node, and is known only by the
+            connection of the request: nothing is run before the request is there, and what the
+            function raises is the reply, as a `Raised`.
+        limit: How long such a function may run, in seconds; None is no limit.
     """
 
     label: str
@@ -79,6 +83,8 @@ class Work:
     owner: Ref | None = None
     callers: tuple[Ref, ...] | None = None
     ends_with_owner: bool = False
+    by_request: bool = False
+    limit: float | None = None
 
     def open(self) -> Call:
         """Return the function and its arguments. Imports the function's module."""

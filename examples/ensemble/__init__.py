@@ -5,10 +5,14 @@ import secrets
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryDirectory
 from typing import Self
+
+from beethoven import Connection, connect
 
 _EAR = "ENSEMBLE_EAR"
 
@@ -38,10 +42,11 @@ class Ensemble:
         self._ear.settimeout(60)
         self._nodes: dict[str, subprocess.Popen[bytes]] = {}
         # They meet no other cluster of this machine, and nothing of them outlives the example.
+        self._cookie, self._port = secrets.token_hex(), free_port()
         self._environ = {
-            **os.environ,
-            "BEETHOVEN_COOKIE": secrets.token_hex(),
-            "BEETHOVEN_LISTENER_PORT": str(_free_port()),
+            **_unsettled(),
+            "BEETHOVEN_COOKIE": self._cookie,
+            "BEETHOVEN_LISTENER_PORT": str(self._port),
             "BEETHOVEN_RUNTIME_DIR": folder,
             "XDG_STATE_HOME": folder,
             "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path]),
@@ -63,6 +68,10 @@ class Ensemble:
         """Start a node, as in a terminal of its own."""
         self._nodes[name] = self._beethoven("run", str(self._config), "--name", name)
 
+    def connect(self) -> Connection:
+        """Speak to the roles as a program elsewhere does, by the first node."""
+        return connect(f"127.0.0.1:{self._port}", cookie=self._cookie, cluster="beethoven")
+
     def drain(self, name: str) -> None:
         """Have a node hand over what it runs, leave and stop."""
         self._beethoven("drain", "--node", name).wait()
@@ -81,7 +90,28 @@ class Ensemble:
         return subprocess.Popen(command, env=self._environ, stdout=subprocess.DEVNULL)
 
 
-def _free_port() -> int:
+def _unsettled() -> dict[str, str]:
+    """Return the environment without what it says of nodes: it is not meant for the example."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("BEETHOVEN_")}
+
+
+@contextmanager
+def apart() -> Iterator[int]:
+    """
+    Have this program meet no other node of this machine, whatever those are called.
+
+    Yields:
+        A port that is free.
+    """
+    with TemporaryDirectory(prefix="bt", dir="/tmp") as folder:
+        settings = {"BEETHOVEN_RUNTIME_DIR": folder, "BEETHOVEN_COOKIE": secrets.token_hex()}
+        environ = {**_unsettled(), **settings}
+        os.environ.clear()
+        os.environ.update(environ)
+        yield free_port()
+
+
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("", 0))
         port: int = probe.getsockname()[1]

@@ -24,6 +24,7 @@ from scripts.benchmarks.figures import FULL, SMOKE, Measure, Row
 from scripts.benchmarks.memory import memory
 from scripts.benchmarks.messages import calls, casts
 from scripts.benchmarks.node import node
+from scripts.benchmarks.remote import remote
 from scripts.benchmarks.roles import Idle
 from scripts.benchmarks.stage import cached
 
@@ -35,6 +36,7 @@ _GROUPS: Final[dict[str, Measure]] = {
     "memory": memory,
     "crowd": crowd,
     "node": node,
+    "remote": remote,
 }
 
 _CLUSTER_GROUPS: Final[dict[str, cluster.ClusterMeasure]] = {

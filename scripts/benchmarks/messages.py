@@ -7,7 +7,7 @@ import socket
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from beethoven import Ref
 from scripts.benchmarks import plain, roles
@@ -15,11 +15,10 @@ from scripts.benchmarks.figures import Figure, Goal, Row, Sizes, percentile, rat
 from scripts.benchmarks.places import placed, places
 
 REQUEST = b"r" * 100
-_CONTENDERS = ("call", "Pipe", "AF_UNIX")
 
 
 @contextlib.contextmanager
-def _plain_child(target: Callable[..., None], *arguments: Any, end: Any) -> Iterator[int]:
+def plain_child(target: Callable[..., None], *arguments: Any, end: Any) -> Iterator[int]:
     """Run a child of a baseline that lives until the parent's `end` is closed; yield its pid."""
     process = multiprocessing.get_context("spawn").Process(
         target=target, args=arguments, daemon=True
@@ -50,30 +49,37 @@ def calls(sizes: Sizes) -> list[Row]:
         stream.sendall(REQUEST)
         stream.recv(65536)
 
-    pings = (lambda: role.call(REQUEST), ping_pipe, ping_socket)
+    pings: Pings = {"call": lambda: role.call(REQUEST), "Pipe": ping_pipe, "AF_UNIX": ping_socket}
     rows: list[Row] = []
     with (
-        _plain_child(plain.echo_pipe, theirs, end=pipe) as first,
-        _plain_child(plain.echo_socket, other, end=stream) as second,
+        plain_child(plain.echo_pipe, theirs, end=pipe) as first,
+        plain_child(plain.echo_socket, other, end=stream) as second,
     ):
         for place in places():
             with placed(place, (role.pid, first, second)):
-                rounds = _rounds(pings, sizes)
+                rounds = in_turns(pings, sizes)
             rows += [_latency(rounds, share, place) for share in (0.5, 0.99)]
     role.stop()
     return rows
 
 
-_Rounds = list[dict[str, list[float]]]
+Pings: TypeAlias = dict[str, Callable[[], object]]
+Rounds: TypeAlias = list[dict[str, list[float]]]
 
 
-def _rounds(pings: tuple[Callable[[], object], ...], sizes: Sizes) -> _Rounds:
-    for ping in pings:
+def in_turns(pings: Pings, sizes: Sizes) -> Rounds:
+    """Return the latencies of every kind of exchange, in rounds over all of them."""
+    for ping in pings.values():
         _latencies(ping, sizes.calls // 10)
     return [
-        {name: _latencies(ping, sizes.calls) for name, ping in zip(_CONTENDERS, pings, strict=True)}
+        {name: _latencies(ping, sizes.calls) for name, ping in pings.items()}
         for _ in range(sizes.call_rounds)
     ]
+
+
+def shares(rounds: Rounds, share: float) -> dict[str, list[float]]:
+    """Return a percentile of each kind of exchange in each round."""
+    return {name: [percentile(each[name], share) for each in rounds] for name in rounds[0]}
 
 
 def _latencies(ping: Callable[[], object], count: int) -> list[float]:
@@ -87,8 +93,8 @@ def _latencies(ping: Callable[[], object], count: int) -> list[float]:
     return samples
 
 
-def _latency(rounds: _Rounds, share: float, place: str) -> Figure:
-    by_round = {name: [percentile(each[name], share) for each in rounds] for name in _CONTENDERS}
+def _latency(rounds: Rounds, share: float, place: str) -> Figure:
+    by_round = shares(rounds, share)
     medians = {name: statistics.median(values) for name, values in by_round.items()}
     against_pipe = ratio(by_round["call"], by_round["Pipe"])
     goals = [
@@ -112,7 +118,7 @@ def casts(sizes: Sizes) -> list[Row]:
     stream, theirs = socket.socketpair()
     role = roles.Echo.start_link()
     with (
-        _plain_child(plain.receive_frames, theirs, sizes.casts, end=stream) as receiver,
+        plain_child(plain.receive_frames, theirs, sizes.casts, end=stream) as receiver,
         placed(places()[-1], (role.pid, receiver)),
     ):
         _rate_of_frames(stream, sizes.casts)

@@ -96,7 +96,7 @@ class MuteAccount(Account):
 
 
 def crash_with_mute_state(role: Account) -> None:
-    role.mute = Mute()
+    vars(role)["mute"] = Mute()
     raise ValueError("boom")
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from beethoven import Failure, Request, RequestCollection
 from beethoven.errors import ProcessExited
-from beethoven.runtime.connection import Connection
+from beethoven.runtime.line import Connection
 from beethoven.runtime.requests import Response
 
 

@@ -44,6 +44,13 @@ def wait_for_ever(_item: Any = None) -> None:
     threading.Event().wait()
 
 
+def double_first(item: int) -> int:
+    """Return what the first item is doubled; work on the others for ever."""
+    if item:
+        wait_for_ever()
+    return double(item)
+
+
 def note_and_wait(folder: str, item: Any) -> None:
     """Leave a file named for this process, and never return."""
     Path(folder, str(os.getpid())).touch()

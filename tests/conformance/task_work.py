@@ -24,6 +24,12 @@ from tests.conformance.accounts import MuteError
 from tests.integration.roles import Puppet
 
 
+class Trapping:
+    """What lives in a process that traps exits."""
+
+    trap_exit = True
+
+
 def double(value: Any) -> Any:
     return 2 * value
 
@@ -75,7 +81,7 @@ def touch_and_hold_the_interpreter(path: str) -> None:
 
 def trap_touch_and_hold(path: str) -> None:
     assert start.current.process is not None
-    start.current.process.trap_exit = True
+    start.current.process.resident = Trapping
     touch_and_hold(path)
 
 
@@ -134,7 +140,7 @@ def report_callers_of_inner() -> tuple[Any, Any]:
 def await_crash() -> None:
     """Fail because a task has failed; the link must not be faster."""
     assert start.current.process is not None
-    start.current.process.trap_exit = True
+    start.current.process.resident = Trapping
     Task.async_(crash).await_()
 
 

@@ -52,13 +52,6 @@ def starter():
     end(ref)
 
 
-@pytest.fixture
-def puppet():
-    ref = Puppet.start_link(name="puppet")
-    yield ref
-    end(ref)
-
-
 def seen(ref):
     return ref.call((roles.seen,))
 

@@ -36,15 +36,6 @@ from tests.processes import is_running, wait_until
 pytestmark = pytest.mark.process
 
 
-@pytest.fixture
-def journal(tmp_path):
-    """A record in which no two instances of a worker overlap, and in the end nobody lives."""
-    journal = Journal(tmp_path)
-    yield journal
-    journal.check()
-    assert running(journal) == []
-
-
 @dataclass
 class Scene:
     """

@@ -29,19 +29,10 @@ from tests.conformance.hard import (
 )
 from tests.integration.roles import Puppet
 from tests.integration.test_supervisor_strategies import Brief
-from tests.integration.trees import Journal, pids, statuses, tree
+from tests.integration.trees import pids, statuses, tree
 from tests.processes import is_running, wait_until
 
 pytestmark = pytest.mark.process
-
-
-@pytest.fixture
-def journal(tmp_path):
-    """A record in which no two instances of a worker overlap, and in the end nobody lives."""
-    journal = Journal(tmp_path)
-    yield journal
-    journal.check()
-    assert running(journal) == []
 
 
 def restarts(supervisor):

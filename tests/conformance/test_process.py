@@ -20,13 +20,6 @@ KILLED = ExitReason(ReasonKind.KILLED)
 NORMAL = ExitReason(ReasonKind.NORMAL)
 
 
-@pytest.fixture
-def puppet():
-    ref = Puppet.start_link(name="puppet")
-    yield ref
-    end(ref)
-
-
 @pytest.fixture(params=[Puppet, AsyncPuppet], ids=["plain", "async"])
 def either(request):
     """A role with plain callbacks, and one with coroutines."""

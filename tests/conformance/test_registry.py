@@ -366,9 +366,9 @@ def test_a_process_is_linked_to_a_registry_while_it_has_keys(keys):
 def test_a_process_that_traps_exits_is_told_of_the_end_of_its_registry(partitions):
     with book(1, role=Trapper, partitions=partitions) as (registry, ann):
         do(ann, "register", "hello")
-        ref = facts_of(NAME).partitions[-1]
+        ref, whole = facts_of(NAME).partitions[-1], registry.ref
         kill(ref)
-        registry.ref.wait(10)
+        whole.wait(10)
         wait_until(lambda: ann.call((seen,)))
         assert [str(each.reason) for each in ann.call((seen,))] == ["killed"]
 

@@ -38,20 +38,6 @@ from tests.processes import end, wait_until
 pytestmark = pytest.mark.process
 
 
-@pytest.fixture
-def puppet():
-    ref = Puppet.start_link(name="puppet")
-    yield ref
-    end(ref)
-
-
-@pytest.fixture
-def other():
-    ref = Puppet.start_link(name="other")
-    yield ref
-    end(ref)
-
-
 def open_descriptors():
     return len(list(Path("/proc/self/fd").iterdir()))
 

@@ -23,47 +23,12 @@ from beethoven.errors import (
 from tests.conformance import asking
 from tests.conformance.cases import proves
 from tests.conformance.responses import error_of
+from tests.conformance.watching import seen_when_all_is_quiet, wait_for_seen
 from tests.integration import roles
-from tests.integration.roles import AsyncPuppet, Puppet, Trapper, Unpicklable
+from tests.integration.roles import Trapper, Unpicklable
 from tests.processes import end, wait_until
 
 pytestmark = pytest.mark.process
-
-
-@pytest.fixture
-def puppet():
-    ref = Puppet.start_link(name="puppet")
-    yield ref
-    end(ref)
-
-
-@pytest.fixture
-def other():
-    ref = Puppet.start_link(name="other")
-    yield ref
-    end(ref)
-
-
-@pytest.fixture(params=[Puppet, AsyncPuppet], ids=["plain", "async"])
-def asker(request):
-    ref = request.param.start_link(name="asker")
-    yield ref
-    end(ref)
-
-
-def seen(ref):
-    return ref.call((roles.seen,))
-
-
-def wait_for_seen(ref, number):
-    wait_until(lambda: len(seen(ref)) >= number)
-    return seen(ref)
-
-
-def seen_when_all_is_quiet(ref):
-    """Return what a process has seen when nothing more can be on its way."""
-    ref.call((roles.sleep, 0.05))
-    return seen(ref)
 
 
 @proves("G20")

@@ -206,7 +206,9 @@ def test_names_are_free_and_taken_anew_whatever_ends_their_holders() -> None:
         before, first = whereis("inner"), whereis("worker")
         assert before is not None
         crash(before)
-        middle, first = renewed("inner", before), renewed("worker", first)
+        middle = renewed("inner", before)
+        # A name is held before the start is complete; one that fails then ends the supervisor.
+        first = SupervisorRef(middle).child("w")
         crash(first)
         second = renewed("worker", first)
         second.cast((roles.end, "normal"))

@@ -1,5 +1,7 @@
 """Tasks: ending them, in Elixir's own cases, E245 to E267."""
 
+import threading
+
 import pytest
 
 from beethoven import ExitReason, ReasonKind
@@ -10,7 +12,7 @@ from tests.conformance import task_work as work
 from tests.conformance.cases import proves
 from tests.integration import roles
 from tests.integration.roles import Puppet, Trapper
-from tests.processes import end, is_running, wait_until
+from tests.processes import end, fork_servers, is_running, wait_until
 
 pytestmark = pytest.mark.process
 
@@ -219,6 +221,19 @@ def test_a_task_that_was_too_late_can_still_be_ended(tmp_path):
     wait_until(path.exists)
     assert task.ignore() is None
     assert task.shutdown(0.1) == Exited(KILLED)
+
+
+def test_what_has_ended_is_not_ended_again_however_slow_the_machine_is():
+    task = held()
+    with pytest.raises(TaskTimeout):
+        task.await_(0.01)
+    assert task.shutdown() is None
+    (server,) = fork_servers()
+    server.suspend()
+    later = threading.Timer(0.3, server.resume)
+    later.start()
+    assert task.shutdown() == NOPROC
+    later.join()
 
 
 @proves("E267")

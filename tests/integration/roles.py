@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from beethoven import Caller, Down, ExitReason, NoReply, Role, Stop, call, stop, whereis
 from beethoven.errors import CallError
@@ -37,6 +37,7 @@ class Puppet(Role):
     will: str = ""
     watched_name: str = ""
     caller: Caller
+    taken: ClassVar[list[int]] = []
 
     def init(self, args: Any) -> Any:
         self.seen: list[Any] = []
@@ -393,6 +394,31 @@ class ExitsElsewhere:
         return sys.exit, (7,)
 
 
+class Speechless(Exception):
+    """An exception that cannot tell its text."""
+
+    def __str__(self) -> str:
+        raise LookupError("there is no text")
+
+
+def _fail_speechless() -> None:
+    raise Speechless
+
+
+class Broken:
+    """Cannot be sent, and cannot tell why."""
+
+    def __reduce__(self) -> Any:
+        raise Speechless
+
+
+class BrokenElsewhere:
+    """Can be pickled; whoever unpickles it is not told why it cannot be read."""
+
+    def __reduce__(self) -> Any:
+        return _fail_speechless, ()
+
+
 def hold(role: Puppet, kind: type) -> None:
     role.kept.append(kind())
 
@@ -410,12 +436,28 @@ def pickled(value: Any) -> bytes:
 
 
 def open_descriptors(role: Puppet) -> int:
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    try:
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    except OSError:
+        # None is free to look with.
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def limit_descriptors(role: Puppet, more: int) -> None:
     limit = open_descriptors(role) + more
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+
+
+def take_all_descriptors(role: Puppet) -> None:
+    limit_descriptors(role, 20)
+    with contextlib.suppress(OSError):
+        while True:
+            role.taken.append(os.dup(1))
+
+
+def give_back_descriptors(role: Puppet) -> None:
+    while role.taken:
+        os.close(role.taken.pop())
 
 
 def crowd(role: Puppet, target: Any, size: int, patience: float) -> tuple[int, int]:

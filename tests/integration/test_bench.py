@@ -30,6 +30,14 @@ KEYS = {
     "node",
 }
 
+# What each peer of a smoke run is asked for.
+ORDERS = {
+    *(f"echo_{size}_{clients}" for size in (100, 10**4, 10**6, 5 * 10**7) for clients in (1, 2)),
+    "cast",
+    "start",
+    "restart",
+}
+
 CLUSTER_KEYS = {
     "alone",
     "join",
@@ -75,7 +83,8 @@ def test_every_row_is_measured_or_skipped_with_a_reason(done):
     skipped = {row["key"] for row in result["skipped"]}
 
     assert measured | skipped >= KEYS
-    assert any(key.startswith("call_") and key.endswith("_p50") for key in measured)
+    for kind in ("call_", "remote_name_", "remote_reference_"):
+        assert any(key.startswith(kind) and key.endswith("_p50") for key in measured)
     assert not measured & skipped
     assert all(row["reason"] for row in result["skipped"])
 
@@ -131,3 +140,40 @@ def test_a_group_of_the_other_kind_is_refused(tmp_path):
 
     assert run.returncode == 2
     assert "expected --only with one of alone, join" in run.stderr
+
+
+def test_peers_do_the_same_work_and_say_what_they_have_not(tmp_path):
+    """Beethoven and what comes with Python; the others are not installed by a test."""
+    page = (ROOT / "docs" / "performance.md").read_bytes()
+    run = bench(tmp_path / "result.json", "peers")
+    assert run.returncode == 0, run.stderr
+    peers = json.loads((tmp_path / "result.json").read_text())["peers"]
+
+    assert peers.keys() == {"beethoven", "pipe", "managers"}
+    for peer in peers.values():
+        assert not peer["unavailable"]
+        assert peer["left"] == []
+        assert peer["answers"].keys() == ORDERS
+    missing = {
+        (name, key): answer["missing"]
+        for name, peer in peers.items()
+        for key, (answer,) in peer["answers"].items()
+        if "missing" in answer
+    }
+    assert missing.keys() == {("pipe", "restart"), ("managers", "restart"), ("managers", "cast")}
+    figures = [
+        answer
+        for name, peer in peers.items()
+        for key, (answer,) in peer["answers"].items()
+        if (name, key) not in missing
+    ]
+    assert all(each.get("p50", each.get("rate", 0)) > 0 for each in figures)
+    assert all(why in run.stdout for why in missing.values())
+    assert (ROOT / "docs" / "performance.md").read_bytes() == page
+
+
+def test_an_unknown_peer_is_refused(tmp_path):
+    run = bench(tmp_path / "result.json", "peers", "--only", "nobody")
+
+    assert run.returncode == 2
+    assert "beethoven" in run.stderr

@@ -91,7 +91,7 @@ def test_status_tells_of_the_node_its_members_and_its_roles(echo):
     assert re.fullmatch("[0-9a-f]{16}", member.pop("node_id"))
     facts = {"name": "beethoven", "address": echo.address}
     state = {"state": "standalone", "pid": echo.pid, "coordinator": "beethoven"}
-    alive = {"state": "alive", "labels": [], "zone": "", "roles": ["echo"]}
+    alive = {"state": "alive", "labels": [], "zone": "", "machine": "", "roles": ["echo"]}
     assert status == {
         "node": {**facts, **state},
         "members": [{**facts, **alive}],
@@ -106,6 +106,7 @@ def test_status_tells_of_the_node_its_members_and_its_roles(echo):
                 ],
             }
         ],
+        "azure": None,
     }
 
 
@@ -122,9 +123,12 @@ def test_status_and_tree_are_plain_lines_without_a_terminal(echo):
         f"│  └─ echo  running  pid {pid}",
         *(
             f"├─ {name}  running  pid {echo.component(name)}"
-            for name in ("core_server", "beacon_server", "locator", "allocator")
+            for name in (
+                *("core_server", "beacon_server", "locator", "allocator", "role_server"),
+                "groups",
+            )
         ),
-        f"└─ role_server  running  pid {echo.component('role_server')}",
+        f"└─ task_supervisor  running  pid {echo.component('task_supervisor')}",
     ]
     assert beethoven("tree", "--json").json["children"][0]["children"][0]["id"] == "echo"
 
@@ -137,10 +141,12 @@ def test_a_role_that_does_not_run_makes_status_exit_3(tmp_path):
         assert done.code == 3
         assert done.json["roles"][0]["instances"][0]["last_exit"] == "RuntimeError: no database"
         assert "RuntimeError: no database" in beethoven("status").out
-        done = beethoven("call", "bad", "1")
+        calls = (beethoven("call", "--timeout", "0.2", "bad", "1") for _ in range(5))
+        # It is tried again with growing pauses: a call that meets an attempt hears how that ends.
+        done = next(each for each in calls if "(pid" not in each.err)
         assert done.code == 1
-        assert done.err.startswith("beethoven: role 'bad' does not run on node 'beethoven': ")
-        assert done.err.endswith(", last exit: RuntimeError: no database\n")
+        assert done.err.startswith("beethoven: role 'bad' does not run: ")
+        assert done.err.endswith(" on beethoven, last exit: RuntimeError: no database\n")
 
 
 def test_call_prints_the_reply_as_json(echo):
@@ -154,12 +160,12 @@ def test_call_prints_the_reply_as_json(echo):
 def test_a_call_to_a_role_that_is_not_there_says_so(echo):
     done = beethoven("call", "ehco", "1")
     assert (done.code, done.out) == (1, "")
-    expected = "beethoven: node 'beethoven' has no role 'ehco', did you mean 'echo'?\n"
+    expected = "beethoven: the cluster has no role 'ehco', did you mean 'echo'?\n"
     assert done.err == expected
-    assert beethoven("restart", "ehco").err == expected
+    assert "has no role 'ehco', did you mean 'echo'?" in beethoven("restart", "ehco").err
     done = beethoven("call", "beethoven.role_supervisor", '["terminate_child", "echo"]')
     assert done.code == 1
-    assert "expected a role, got a part of the node" in done.err
+    assert "not of a part of the node" in done.err
     assert echo.state("echo") == "running"
 
 
@@ -246,7 +252,7 @@ def test_a_second_run_of_the_same_name_exits_5(echo):
     assert done.code == 5
     assert done.err == (
         f"beethoven: a node named 'beethoven' is already running, pid {echo.pid};"
-        " to run another one beside it, give it a name with --name\n"
+        " to run another one beside it, give it another name (--name, or name=)\n"
     )
     assert echo.state("echo") == "running"
 
@@ -259,8 +265,8 @@ def test_of_several_nodes_one_is_chosen_by_name(tmp_path):
             for verb in (["tree"], ["call", "echo", "1"], ["restart", "echo"], ["stop"]):
                 done = beethoven(*verb)
                 assert done.code == 1, done
-                several = "several nodes run here: a, b; choose one with --node NAME"
-                assert done.err == f"beethoven: {several}\n"
+                choice = "choose one: --node NAME, or connect(node=NAME) in a program"
+                assert done.err == f"beethoven: several nodes run here: a, b; {choice}\n"
             for name, one in (("a", a), ("b", b)):
                 status = beethoven("status", "--json", "--node", name).json
                 assert (status["node"]["name"], status["node"]["pid"]) == (name, one.pid)

@@ -66,6 +66,18 @@ def test_a_process_that_another_role_started_reports_itself_with_its_ancestors(l
     parent.stop()
 
 
+def test_a_process_that_crashes_without_a_free_descriptor_is_reported_whole(log):
+    parent = Puppet.start_link()
+    parent.call((roles.trap,))
+    child = parent.call((roles.start_other, Puppet, None))
+    child.call((roles.take_all_descriptors,))
+    crash(child)
+    report = log.wait_for("process_crashed", pid=child.pid)
+    # Each of its lines ends with what has to be escaped.
+    assert report["traceback"].endswith("ValueError: boom\n")
+    parent.stop()
+
+
 @pytest.mark.parametrize(
     ("action", "restart", "flags"),
     [

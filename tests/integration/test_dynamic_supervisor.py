@@ -22,7 +22,7 @@ from tests.integration.roles import Puppet
 from tests.integration.trees import Journal, pids, statuses
 from tests.processes import is_running, wait_until
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.shared_tree]
 
 
 @pytest.fixture

@@ -32,6 +32,20 @@ def test_examples_with_nodes_may_run_at_the_same_time():
     assert [program.finish(90)[0] for program in running] == [0, 0, 0]
 
 
+@pytest.mark.parametrize(
+    "name", ["09_calls.py", "10_tasks_in_a_cluster.py", "13_embedded_nodes.py"]
+)
+def test_an_example_with_nodes_heeds_no_surroundings(name):
+    surroundings = {
+        "BEETHOVEN_NAME": "somebody",
+        "BEETHOVEN_CLUSTER": "another",
+        "BEETHOVEN_CLUSTER_NET": "127.0.9.0",
+        "BEETHOVEN_COOKIE": "short",
+        "BEETHOVEN_LOG_LEVEL": "none",
+    }
+    assert Program(str(EXAMPLES / name), env=surroundings).finish(90)[0] == 0
+
+
 def test_every_example_is_in_the_table():
     assert re.findall(r"^\| \[(\S+\.py)\]\(\1\)", README, re.MULTILINE) == SCRIPTS
 

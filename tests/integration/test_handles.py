@@ -34,7 +34,7 @@ from tests.integration.handles import CHILD, Parrot
 from tests.integration.roles import Puppet, seen
 from tests.processes import wait_until
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.shared_tree]
 
 KINDS = [
     "supervisor",

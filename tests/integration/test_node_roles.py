@@ -41,6 +41,7 @@ def test_one_instance_of_each_role_runs_whatever_is_wanted(tmp_path):
             child["id"]: [each["id"] for each in child["children"]] for child in tree["children"]
         }
         components = ["core_server", "beacon_server", "locator", "allocator", "role_server"]
+        components += ["groups", "task_supervisor"]
         assert names == {"role_supervisor": ["a", "b"], **{each: [] for each in components}}
 
 

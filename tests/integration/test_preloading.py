@@ -7,6 +7,8 @@ import textwrap
 import pytest
 
 from beethoven import ChildSpec, Supervisor
+from beethoven.cluster.addresses import Address
+from beethoven.cluster.member import Member
 from beethoven.errors import ProcessExited
 from beethoven.node.handle import Node
 from beethoven.node.role_process import Named, NamedRole
@@ -41,7 +43,7 @@ def write(tmp_path, monkeypatch):
 
 
 CONTEXT = RoleContext("it", "here", 0, (1, "0", 1))
-NODE = Node("here", "0", "127.0.0.1:1")
+NODE = Node(Member("0", "here", Address("127.0.0.1", 1), incarnation=1))
 
 
 def spec(child_id="it", module="preloaded_module"):

@@ -31,7 +31,7 @@ from tests.integration import roles
 from tests.integration.roles import Plain, Puppet, Trapper, Unpicklable
 from tests.processes import end, wait_until
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.shared_tree]
 
 
 @pytest.fixture
@@ -235,6 +235,22 @@ def test_a_request_that_exits_when_it_is_read_is_refused_and_the_process_lives(p
 def test_a_reply_that_exits_when_it_is_written_or_read_ends_nobody(puppet, kind):
     with pytest.raises(ReplyNotPicklable):
         puppet.call((roles.answer_new, kind))
+    assert puppet.call((roles.answer, "alive")) == "alive"
+
+
+def test_an_exception_that_cannot_tell_its_text_ends_nobody(puppet):
+    for kind in (roles.Broken, roles.BrokenElsewhere):
+        with pytest.raises(ReplyNotPicklable, match="LookupError in its text"):
+            puppet.call((roles.answer_new, kind))
+    with pytest.raises(RequestRefused, match="Speechless"):
+        puppet.call(roles.BrokenElsewhere())
+    puppet.cast(roles.BrokenElsewhere())
+    connection.post(puppet, framing.STOP, roles.pickled(roles.BrokenElsewhere()))
+    with pytest.raises(RequestRefused, match="Speechless"):
+        connection.request(puppet, framing.SYSTEM, roles.pickled(roles.BrokenElsewhere()), 5.0)
+    for hand_over in (puppet.call, puppet.cast, puppet.send):
+        with pytest.raises(SpecError, match="LookupError in its text"):
+            hand_over(roles.Broken())
     assert puppet.call((roles.answer, "alive")) == "alive"
 
 

@@ -274,3 +274,19 @@ def test_a_fork_of_the_program_starts_a_tree_of_its_own(tmp_path):
     """
     with program(source, tmp_path) as running:
         assert running.finish() == (0, "0 1\n", "")
+
+
+def test_who_has_started_a_process_learns_its_reason_also_long_after_its_end():
+    puppet = Puppet.start_link()
+    puppet.exit("odd")
+    wait_until(lambda: not puppet.is_alive())
+    assert [str(puppet.wait(5)) for _ in range(2)] == ["odd", "odd"]
+
+
+def test_of_a_process_that_others_have_started_only_what_the_kernel_knows_is_told_later():
+    parent = Puppet.start_link()
+    child = parent.call((roles.start_unlinked, Puppet, None))
+    child.exit("odd")
+    wait_until(lambda: not child.is_alive())
+    assert str(child.wait(5)) == "exit code 1"
+    end(parent)

@@ -123,11 +123,11 @@ def test_stop_tells_if_the_process_ended_for_another_reason(puppet):
 
 
 def test_stop_tells_if_the_process_still_lives_and_it_goes_on_terminating(puppet, will):
-    puppet.cast((roles.sleep, 0.6))
+    puppet.cast((roles.sleep, 2.0))
     begun = clock.monotonic()
     with pytest.raises(CallTimeout):
         puppet.stop(timeout=0.1)
-    assert clock.monotonic() - begun < 0.5
+    assert clock.monotonic() - begun < 1.5
     assert is_running(puppet.pid)
     wait_until(lambda: not is_running(puppet.pid))
     assert will.read_text() == "normal"
@@ -158,7 +158,7 @@ def test_wait_returns_the_reason_or_none_while_it_lives(puppet):
     puppet.cast((roles.sleep, 0.1))
     puppet.cast((roles.end, "shutdown"))
     assert puppet.wait(5) == ExitReason(ReasonKind.SHUTDOWN)
-    assert puppet.wait(5) == ExitReason(ReasonKind.EXIT_CODE, "0")
+    assert puppet.wait(5) == ExitReason(ReasonKind.SHUTDOWN)
 
 
 def test_what_a_role_registered_with_atexit_runs_and_its_output_is_flushed(capfd, tmp_path):

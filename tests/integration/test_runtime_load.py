@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from beethoven import clock, whereis
+from beethoven import Reply, clock, send_request, whereis
 from beethoven.errors import CallTimeout, Overloaded
 from beethoven.runtime import connection, framing
 from beethoven.runtime.names import socket_path
@@ -118,6 +118,18 @@ def test_callers_wait_while_a_process_has_no_descriptor_left(puppet):
     crowd.stop()
     other = Puppet.start_link()
     assert other.call((roles.call_other, puppet, (roles.answer, 1))) == 1
+    other.stop()
+
+
+def test_a_process_without_a_descriptor_hears_new_callers_when_it_has_one_again(puppet):
+    """Though nobody who was connected has gone: its own files took them all."""
+    puppet.call((roles.take_all_descriptors,))
+    other = Puppet.start_link()
+    request = send_request(other, (roles.call_other, puppet, (roles.answer, 1)))
+    # It was asked for a caller and had no room.
+    assert request.wait_response(0.5) is None
+    puppet.call((roles.give_back_descriptors,))
+    assert request.receive_response(20) == Reply(1)
     other.stop()
 
 

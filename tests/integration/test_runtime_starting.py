@@ -9,7 +9,7 @@ from tests.integration import roles
 from tests.integration.roles import Puppet, SpawnedPuppet, Unpicklable
 from tests.processes import is_running
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.shared_tree]
 
 
 @pytest.fixture(params=[Puppet, SpawnedPuppet], ids=["forkserver", "spawn"])

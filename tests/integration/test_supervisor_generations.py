@@ -11,7 +11,7 @@ from beethoven import DynamicSupervisor, DynamicSupervisorRef, Supervisor
 from tests.integration.trees import Journal, pids, statuses, tree
 from tests.processes import is_running, wait_until
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.shared_tree]
 
 
 @pytest.fixture

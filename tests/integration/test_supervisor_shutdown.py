@@ -13,7 +13,7 @@ from tests.integration import roles
 from tests.integration.trees import Journal, pids, statuses, tree
 from tests.processes import is_running, wait_until
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.shared_tree]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.integration.roles import Puppet, Trapper
 from tests.integration.trees import Journal, note, pids, statuses, tree
 from tests.processes import wait_until
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.shared_tree]
 
 
 @pytest.fixture

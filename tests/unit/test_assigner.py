@@ -52,3 +52,28 @@ def test_an_instance_that_has_moved_is_explained_by_why_it_was_to_move():
     (place,) = second.places["r"]
     assert place.node_id == "b"
     assert place.reason == Reason.ONLY
+
+
+def test_a_successor_waits_for_what_its_predecessor_has_told_to_stop():
+    """It knows of that from nobody but the node that still has the process."""
+    settings = CoordinatorSettings()
+    told = Table(stamp=stamp(2), members=frozenset("ab"))
+    assigner = Assigner(told, Avoidance(settings.avoidance), Authority(), settings.release_within)
+    stops = Report(1, roles=ROLES, held=frozenset("r"), stamp=stamp(2))
+    idle = Report(1, roles=ROLES, stamp=stamp(2))
+    assert assigner.decide(inputs(3, told, {"a": stops, "b": idle}, draining="a")).places["r"] == ()
+    gone = Report(2, roles=ROLES, stamp=stamp(2))
+    (place,) = assigner.decide(inputs(4, told, {"a": gone, "b": idle}, draining="a")).places["r"]
+    assert place.node_id == "b"
+
+
+def test_what_never_stops_is_not_waited_for_for_ever():
+    settings = CoordinatorSettings()
+    told = Table(stamp=stamp(2), members=frozenset("ab"))
+    assigner = Assigner(told, Avoidance(settings.avoidance), Authority(), settings.release_within)
+    stops = Report(1, roles=ROLES, held=frozenset("r"), stamp=stamp(2))
+    reports = {"a": stops, "b": Report(1, roles=ROLES, stamp=stamp(2))}
+    assert assigner.decide(inputs(3, told, reports, draining="a")).places["r"] == ()
+    late = int(4 + settings.release_within)
+    (place,) = assigner.decide(inputs(late, told, reports, draining="a")).places["r"]
+    assert place.node_id == "b"

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from beethoven.cli.checking import cookie_problems
+from beethoven.cloud.settings import AzureSettings, Endpoint
+from beethoven.node.checking import cookie_problems
 from beethoven.node.settings import NodeSettings
 
 FILE = Path("/srv/app.toml")
@@ -13,7 +14,7 @@ SECRET = "correct horse battery staple"
 
 def problems(home, environ=None, **values):
     variables = {"HOME": str(home), **(environ or {})}
-    return cookie_problems(Path("app.toml"), NodeSettings(FILE, **values), variables)
+    return cookie_problems("app.toml", NodeSettings(FILE, **values), variables)
 
 
 @pytest.fixture
@@ -41,6 +42,19 @@ def test_beyond_loopback_a_cookie_must_have_been_given(tmp_path, cookie, values,
     )
     assert problems(tmp_path, {"BEETHOVEN_COOKIE": SECRET}, **values) == []
     assert problems(tmp_path, cookie_file=cookie, **values) == []
+
+
+def test_whoever_asks_azure_needs_a_cookie_unless_a_stand_in_on_loopback_answers(tmp_path, cookie):
+    [problem] = problems(tmp_path, use_az_net=True)
+    assert "because 169.254.169.254/32 reaches beyond this machine" in problem
+    assert problems(tmp_path, {"BEETHOVEN_COOKIE": SECRET}, use_az_net=True) == []
+    assert problems(tmp_path, cookie_file=cookie, use_az_net=True) == []
+    for host in ("127.0.0.9", "::1"):
+        stand_in = AzureSettings(endpoint=Endpoint(host, 8080))
+        assert problems(tmp_path, use_az_net=True, azure=stand_in) == []
+    beyond = AzureSettings(endpoint=Endpoint("10.0.0.1", 80))
+    assert problems(tmp_path, use_az_net=False, azure=beyond) == []
+    assert len(problems(tmp_path, use_az_net=True, azure=beyond)) == 1
 
 
 def test_on_loopback_none_is_needed_and_a_check_makes_none(tmp_path):

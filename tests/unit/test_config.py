@@ -7,6 +7,8 @@ from textwrap import dedent
 
 import pytest
 
+from beethoven.cloud.notice import NoticeKind
+from beethoven.cloud.settings import AzureSettings, Endpoint
 from beethoven.cluster.addresses import Address
 from beethoven.cluster.locator_events import HostName
 from beethoven.cluster.role_spec import Handover, Reconcile
@@ -61,6 +63,11 @@ def test_every_key_is_read(tmp_path):
             [logging]
             level = "debug"
             format = "json"
+            [azure]
+            endpoint = "http://127.0.10.1:8080"
+            interface = "00-0D-3A-2B-3C-4D"
+            acknowledge = []
+            hand_over_within = "5s"
             [roles.one]
             module = "a.b:C.D"
             args = [1, { x = 2.5 }]
@@ -105,6 +112,9 @@ def test_every_key_is_read(tmp_path):
         drain_timeout=2.0,
         rebalance=False,
         logging=LogSettings(LogLevel.DEBUG, LogFormat.JSON),
+        azure=AzureSettings(
+            Endpoint("127.0.10.1", 8080), "00-0D-3A-2B-3C-4D", frozenset[NoticeKind](), 5.0
+        ),
         roles=(
             RoleSettings(
                 "one",
@@ -133,8 +143,8 @@ def test_every_key_is_read(tmp_path):
         ),
     )
     assert [each.place for each in settings.roles] == [
-        f"{tmp_path}/app.toml:22: roles.one.module",
-        f"{tmp_path}/app.toml:38: roles.two.command",
+        f"{tmp_path}/app.toml:27: roles.one.module",
+        f"{tmp_path}/app.toml:43: roles.two.command",
     ]
     assert [each.folder for each in settings.roles] == [tmp_path, tmp_path]
 
@@ -307,6 +317,22 @@ OVERRIDES = {
     "BEETHOVEN_TIMING__LEASE": ("timing", "12", Timing(lease=12.0)),
     "BEETHOVEN_TIMING__MARGIN": ("timing", "1s", Timing(margin=1.0)),
     "BEETHOVEN_TIMING__GRACE": ("timing", "500ms", Timing(grace=0.5)),
+    "BEETHOVEN_AZURE__ENDPOINT": (
+        "azure",
+        "http://127.0.0.1:8",
+        AzureSettings(endpoint=Endpoint("127.0.0.1", 8)),
+    ),
+    "BEETHOVEN_AZURE__INTERFACE": ("azure", "::1", AzureSettings(interface="::1")),
+    "BEETHOVEN_AZURE__ACKNOWLEDGE": (
+        "azure",
+        "Preempt,Freeze",
+        AzureSettings(acknowledge=frozenset({NoticeKind.PREEMPT, NoticeKind.FREEZE})),
+    ),
+    "BEETHOVEN_AZURE__HAND_OVER_WITHIN": (
+        "azure",
+        "3",
+        AzureSettings(hand_over_within=3.0),
+    ),
 }
 
 
@@ -321,6 +347,14 @@ def test_a_variable_counts_more_than_the_file(variable, expected):
     found = getattr(parsed(source, {variable: written}), key)
     assert found == (written if value is None else value)
     assert parsed(source, {variable: ""}) == parsed(source)
+
+
+def test_a_list_of_nothing_is_written_in_brackets():
+    source = '[beethoven]\nseeds = ["x"]\nlabels = ["gpu"]\n'
+    names = ("AZURE__ACKNOWLEDGE", "SEEDS", "LABELS")
+    settings = parsed(source, {f"BEETHOVEN_{name}": "[]" for name in names})
+    assert settings.azure.acknowledge == frozenset()
+    assert (settings.seeds, settings.seed_names, settings.labels) == ((), (), frozenset())
 
 
 def test_nested_variables_and_strangers():

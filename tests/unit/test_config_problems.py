@@ -230,6 +230,82 @@ TIMING = [
 ]  # fmt: skip
 
 
+ENDPOINT = 'a numeric address of plain HTTP without a path, such as "http://169.254.169.254"'
+INTERFACE = 'an address or a MAC address of this machine, such as "10.1.2.3" or "00-0d-3a-2b-3c-4d"'
+KINDS = 'a list of "Preempt", "Terminate", "Redeploy", "Reboot" or "Freeze"'
+
+AZURE = [
+    ("endpoint = 1", "endpoint", f"expected {ENDPOINT}, got: 1"),
+    *(
+        (f'endpoint = "{text}"', "endpoint", f'expected {ENDPOINT}, got: "{text}"')
+        for text in (
+            "",
+            "https://127.0.0.1",
+            "http://",
+            "http://localhost",
+            "http://127.0.0.1:0",
+            "http://127.0.0.1:65536",
+            "http://127.0.0.1/metadata",
+            "http://0.0.0.0",
+            "http://[::]",
+            "http://224.0.0.1",
+            "http://127.1",
+            "http://1.2.3.4.5",
+            "http://[127.0.0.1%0]",
+            "http://127.0.0.1\\r\\nX: y",
+        )
+    ),
+    *(
+        (
+            f'endpoint = "{value}"',
+            "endpoint",
+            f'expected {ENDPOINT}, got: "...@10.0.0.1"\n  leave out who is to log in: nobody is',
+        )
+        for value in (
+            "http://127.0.0.1:80@10.0.0.1",
+            "http://admin:hunter2@10.0.0.1",
+            "https://admin:hun@ter/2@10.0.0.1",
+            "admin:hunter2@10.0.0.1",
+        )
+    ),
+    (
+        'endpoint = "127.0.0.1:80"',
+        "endpoint",
+        f'expected {ENDPOINT}, got: "127.0.0.1:80"\n  write "http://127.0.0.1:80"',
+    ),
+    ("interface = 1", "interface", f"expected {INTERFACE}, got: 1"),
+    ('interface = "eth0"', "interface", f'expected {INTERFACE}, got: "eth0"'),
+    ('interface = "000D3A2B3C4"', "interface", f'expected {INTERFACE}, got: "000D3A2B3C4"'),
+    ('interface = "fe80::1%eth0"', "interface", f'expected {INTERFACE}, got: "fe80::1%eth0"'),
+    (
+        'acknowledge = "Preempt"',
+        "acknowledge",
+        f'expected {KINDS}, got: "Preempt"\n  write ["Preempt"]',
+    ),
+    ('acknowledge = ["preempt"]', "acknowledge", f'expected {KINDS}, got: ["preempt"]'),
+    (
+        'acknowledge = ["SpotRebalanceRecommendation"]',
+        "acknowledge",
+        f'expected {KINDS}, got: ["SpotRebalanceRecommendation"]',
+    ),
+    ("acknowledge = [[1]]", "acknowledge", f"expected {KINDS}, got: [[1]]"),
+    ("hand_over_within = 0", "hand_over_within", f"expected {DURATION}, got: 0"),
+    ('hand_over_within = "x"', "hand_over_within", f'expected {DURATION}, got: "x"'),
+    ("end_point = 1", "end_point", "unknown key, did you mean 'endpoint'?"),
+]
+
+
+@pytest.mark.parametrize(("line", "key", "text"), AZURE)
+def test_azure(line, key, text):
+    assert problems(f"[azure]\n{line}") == [f"app.toml:2: azure.{key}: {text}"]
+
+
+@pytest.mark.parametrize("value", ['["http://u:hunter2@10.0.0.1"]', '{ a = "u:hunter2@b" }'])
+def test_a_password_is_not_shown_wherever_it_stands(value):
+    [problem] = problems(f"[azure]\nendpoint = {value}")
+    assert "hunter2" not in problem
+
+
 @pytest.mark.parametrize(("preset", "line", "text"), TIMING)
 def test_the_timing(preset, line, text):
     assert problems(f"beethoven = {{ {preset} }}\n[timing]\n{line}") == [f"app.toml:{text}"]

@@ -21,6 +21,7 @@ PATH = Path("/srv/app.toml")
 KEYS = [*_KINDS, "command", "environment", "working_directory", "name", "cluster_net", "x"]
 KEYS += ["cluster_net_mask", "listener_port", "use_az_net", "level", "format", "cluster", "bind"]
 KEYS += ["seeds", "cookie_file", "labels", "zone", "timing", "drain_timeout", "rebalance", *TIMES]
+KEYS += ["endpoint", "interface", "acknowledge", "hand_over_within"]
 
 SCALARS = st.one_of(
     st.integers(-(10**30), 10**30),
@@ -46,6 +47,7 @@ DOCUMENTS = st.fixed_dictionaries(
         "beethoven": st.one_of(TABLES, VALUES),
         "logging": st.one_of(TABLES, VALUES),
         "timing": st.one_of(TABLES, VALUES),
+        "azure": st.one_of(TABLES, VALUES),
         "roles": st.one_of(
             st.dictionaries(st.sampled_from(["a", "b", "B", "beethoven"]), TABLES, max_size=3),
             VALUES,

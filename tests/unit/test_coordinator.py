@@ -35,6 +35,9 @@ class Surroundings:
     def release(self) -> None:
         pass
 
+    def emptied(self, *, is_empty: bool) -> None:
+        pass
+
 
 def table(counter: int) -> Table:
     return Table(

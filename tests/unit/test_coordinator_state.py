@@ -1,5 +1,7 @@
 """What a coordinator decides, event by event. Whole clusters are in tests/cluster/simulated."""
 
+from dataclasses import replace
+
 import pytest
 
 from beethoven.cluster.addresses import Address
@@ -13,9 +15,11 @@ from beethoven.engine.events import (
     AdoptTable,
     DrainRequested,
     Effect,
+    Emptied,
     Event,
     MembershipChanged,
     Note,
+    OutlookChanged,
     PublishTable,
     Release,
     ReportReceived,
@@ -437,6 +441,138 @@ def test_what_a_role_is_avoided_for_survives_a_change_of_coordinators() -> None:
     assert avoidance.left(now=101.0) == {("r", "a"): 4.0}
     avoidance.forget_all_but({"b"})
     assert avoidance.left(now=101.0) == {}
+
+
+def emptied(effects: list[Effect]) -> list[bool]:
+    return [effect.is_empty for effect in effects if isinstance(effect, Emptied)]
+
+
+CORDON = OutlookChanged(is_cordoned=True)
+
+
+def test_a_node_says_what_lies_ahead_when_that_changes() -> None:
+    node = leading(B)
+    doomed = frozenset({"web_1"})
+    outlook = OutlookChanged(is_cordoned=True, is_at_risk=True, doomed=doomed)
+    assert SendReport in kinds(node.tell(outlook))
+    assert SendReport not in kinds(node.tell(outlook)), "once"
+    report = node.state.complete(Report(1))
+    assert (report.is_cordoned, report.is_at_risk, report.doomed) == (True, True, doomed)
+
+
+def test_a_cordoned_coordinator_leads_on_and_hands_over_what_it_runs() -> None:
+    node = leading(B)
+    node.report(B, "r")
+    (table,) = published(node.report(B, "r", is_cordoned=True))
+    assert table.cordoned == {"b"}
+    assert not table.places, "its process is told to stop first"
+    (table,) = published(node.report(B, stamp=table.stamp, is_cordoned=True))
+    assert table.nodes_of("r") == ("a",)
+    node.report(None, "r")
+    node.tell(CORDON)
+    assert not published(node.report(None, "r"))[0].nodes_of("b")
+    assert node.state.is_leading
+    assert node.state.table.nodes_of("r") == ("a",), "no other can take it"
+
+
+@pytest.mark.parametrize("machine", ["web_1", "web_2"])
+def test_a_node_is_cordoned_if_anybody_knows_that_its_machine_is_about_to_go(machine: str) -> None:
+    b = replace(B, machine="web_1")
+    node = leading(b, C)
+    effects = node.report(C, load=9.0, doomed=frozenset({machine, ""}))
+    assert [table.cordoned for table in published(effects)] == (
+        [{"b"}] if machine == b.machine else []
+    )
+
+
+def test_a_cordoned_node_is_empty_once_the_table_knows_and_its_processes_are_gone() -> None:
+    node = Node(B)
+    node.members(A)
+    node.report(None)
+    run = table_of(1, A, {"r": ["b"]}, A, B)
+    node.table(A, run)
+    assert not emptied(node.report(None, "r"))
+    assert emptied(node.tell(CORDON)) == [False]
+    assert not emptied(node.report(None, "r"))
+    known = replace(run, stamp=stamp(1, "a", 2), places={}, cordoned=frozenset({"b"}))
+    assert not emptied(node.table(A, known)), "it has a process yet"
+    assert not emptied(node.report(None, "r"))
+    assert emptied(node.report(None)) == [True]
+    assert node.state.word.is_empty
+    assert not emptied(node.table(A, replace(known, stamp=stamp(1, "a", 3)))), "still"
+    again = replace(known, stamp=stamp(1, "a", 4), places=run.places)
+    assert emptied(node.table(A, again)) == [False]
+    node.table(A, replace(known, stamp=stamp(1, "a", 5)))
+    assert emptied(node.report(None)) == [True]
+    assert emptied(node.tell(OutlookChanged())) == [False]
+    assert not emptied(node.report(None))
+
+
+def test_a_move_is_taken_back_when_its_end_is_cordoned_as_well() -> None:
+    """All that are able are cordoned now: nothing moves, nothing stops."""
+    smooth = replace(ROLE, handover=Handover.START_FIRST)
+    node = Node(A, smooth)
+    node.members(B, C)
+    node.report(None, load=5.0)
+    node.report(B)
+    node.report(C, roles={})
+    node.tell(Ticked(), after=2.5)
+    node.report(B, "r")
+    node.tell(Ticked(), after=2.0)
+    assert node.state.table.nodes_of("r") == ("b",)
+    (table,) = published(node.report(B, "r", is_cordoned=True))
+    assert table.nodes_of("r") == ("a", "b"), "it stays until its successor runs"
+    node.tell(CORDON)
+    node.report(None, held=frozenset({"r"}))
+    assert node.state.table.nodes_of("r") == ("b",)
+
+
+def test_an_idle_node_is_not_empty_before_the_coordinator_knows_of_the_cordon() -> None:
+    node = leading(B)
+    node.report(None)
+    assert emptied(node.tell(CORDON)) == [False]
+    assert emptied(node.report(None)) == [], "it has not found what the new table leaves it"
+    assert emptied(node.report(None)) == [True]
+
+
+def test_a_drained_node_is_released_though_it_is_cordoned() -> None:
+    node = leading(B)
+    node.report(B, "r")
+    node.tell(CORDON)
+    node.tell(DrainRequested())
+    node.report(None)
+    assert Release in kinds(node.report(None))
+
+
+def test_what_another_member_says_of_itself_anew_counts_at_once() -> None:
+    spec = RoleSpec("r", requires=frozenset({"ssd"}), digest="1")
+    node = Node(A, spec)
+    node.members(B)
+    node.report(load=5.0)
+    node.report(B)
+    node.tell(Ticked(), after=2.5)
+    assert node.state.table.nodes_of("r") == ()
+    (table,) = published(node.members(replace(B, labels=frozenset({"ssd"}))))
+    assert table.nodes_of("r") == ("b",)
+    assert not published(node.members(replace(B, labels=frozenset({"ssd"})), after=0.1))
+
+
+def test_when_a_cordon_is_taken_back_load_is_evened_out_after_a_while() -> None:
+    specs = tuple(RoleSpec(f"role{index}", digest="1") for index in range(4))
+    names = [spec.name for spec in specs]
+    node = Node(A, *specs)
+    node.members(B)
+    node.report(None)
+    node.report(B, is_cordoned=True)
+    node.tell(Ticked(), after=2.5)
+    node.report(None, *names)
+    node.report(None, *names)
+    node.tell(Ticked(), after=60.0)
+    assert {place.node_id for (place,) in node.state.table.places.values()} == {"a"}
+    node.report(B)
+    assert not published(node.tell(Ticked(), after=29.0))
+    (table,) = published(node.tell(Ticked(), after=2.0))
+    assert len(table.places) == 3, "one is on its way"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 import beethoven
 from beethoven.cli import exit_codes
 from beethoven.cli.main import VERBS
+from beethoven.cloud.settings import AzureSettings, Endpoint
 from beethoven.node.overrides import _VARIABLES
 from beethoven.node.settings import LogSettings, NodeSettings, RoleSettings
 
@@ -48,6 +49,10 @@ def events_of_the_code() -> dict[str, set[str]]:
             case ast.Call(func=ast.Attribute(attr="_note"), args=[ast.Constant(str(event)), *_]):
                 # The coordinator's decisions become records where they are performed.
                 fields = set()
+            case ast.Call(func=ast.Name("Note"), args=[ast.Constant(str(event)), _, *told]):
+                # So do those of a provider.
+                names = [key for one in told if isinstance(one, ast.Dict) for key in one.keys]
+                fields = {str(key.value) for key in names if isinstance(key, ast.Constant)}
             case _:
                 continue
         fields |= {keyword.arg for keyword in each.keywords if keyword.arg}
@@ -100,8 +105,9 @@ def toml(value: Any) -> str:
         case dict():
             return "{}"
         case frozenset() | tuple():
-            assert not value
-            return "[]"
+            return f"[{', '.join(sorted(map(toml, value)))}]"
+        case Endpoint():
+            return toml(str(value))
     return str(value)
 
 
@@ -111,11 +117,14 @@ def settings_of(settings: Any, *but: str) -> dict[str, str]:
 
 
 def test_every_setting_is_documented_with_its_default():
-    node = settings_of(NodeSettings(Path()), "path", "seed_names", "logging", "roles", "notes")
+    node = settings_of(
+        NodeSettings(Path()), "path", "seed_names", "logging", "azure", "roles", "notes"
+    )
     node |= {"name": "after its place", "bind": "the first that is free", "timing": '"default"'}
     assert keys_of("[beethoven]") == node
     assert keys_of("[timing]") == settings_of(NodeSettings(Path()).timing)
     assert keys_of("[logging]") == settings_of(LogSettings())
+    assert keys_of("[azure]") == settings_of(AzureSettings())
     role = settings_of(RoleSettings(""), "name", "place", "folder")
     role |= {"working_directory": "where the node runs", "stop_signal": '"TERM"'}
     assert keys_of("[roles.NAME]") == role

@@ -89,6 +89,9 @@ def reports(durations, texts, loads):
         failing=st.dictionaries(ROLES, durations),
         load=loads,
         is_draining=st.booleans(),
+        is_cordoned=st.booleans(),
+        is_at_risk=st.booleans(),
+        doomed=st.frozensets(st.sampled_from(["web_1", "web_2", "a b"])),
         stamp=STAMPS,
         eldest=st.none() | st.builds(Seniority, st.integers(1, LARGEST), NODES),
     )
@@ -103,6 +106,7 @@ def tables(durations, reasons):
         specs=st.dictionaries(ROLES, SPECS, max_size=3).map(committed),
         members=st.frozensets(NODES),
         draining=st.frozensets(NODES),
+        cordoned=st.frozensets(NODES),
         avoided=st.dictionaries(st.tuples(ROLES, NODES), durations),
     )
 
@@ -138,6 +142,8 @@ REPORT = Report(
     finished=frozenset({"once"}),
     failing={"orders": 2.0},
     load=1.0,
+    is_cordoned=True,
+    doomed=frozenset({"web_1"}),
     stamp=STAMP,
     eldest=Seniority(7, "0f3c"),
 )
@@ -147,6 +153,7 @@ TABLE = Table(
     specs={"orders": Committed(SPEC, 3)},
     members=frozenset({"0f3c", "9a", "b"}),
     draining=frozenset({"b"}),
+    cordoned=frozenset({"9a"}),
     avoided={("orders", "b"): 2.0},
 )
 MESSAGES: list[CoordinationMessage] = [
@@ -187,6 +194,27 @@ def test_a_report_comes_back_as_it_was(report):
 @given(tables(MILLISECONDS, WORDS))
 def test_a_table_comes_back_as_it_was(table):
     assert table_from_wire(sent(table_to_wire(table))) == table
+
+
+def test_what_an_older_node_does_not_say_of_its_outlook_is_calm():
+    fields = COORDINATION.to_wire(report_to_wire(REPORT))
+    for name in ("is_cordoned", "is_at_risk", "doomed"):
+        del fields[name]
+    told = COORDINATION.from_wire(fields)
+    assert isinstance(told, ReportMessage)
+    assert report_from_wire(told) == replace(REPORT, is_cordoned=False, doomed=frozenset())
+    fields = COORDINATION.to_wire(table_to_wire(TABLE))
+    del fields["cordoned"]
+    told = COORDINATION.from_wire(fields)
+    assert isinstance(told, TableMessage)
+    assert table_from_wire(told) == replace(TABLE, cordoned=frozenset())
+
+
+def test_machines_whose_names_cannot_be_told_are_left_out():
+    doomed = frozenset({"web_1", "", "a\nb", "x" * 257, *(f"m{n}" for n in range(2000))})
+    told = report_from_wire(sent(report_to_wire(replace(REPORT, doomed=doomed)))).doomed
+    assert len(told) == 1024
+    assert told < doomed - {"", "a\nb"}
 
 
 @given(reports(st.floats(), st.text(), st.floats()), st.lists(INSTANCES, max_size=3), LOADS)
@@ -364,7 +392,8 @@ def test_a_newer_word_for_handover_or_reconcile_is_read_as_the_default(word):
 
 def test_a_field_that_must_be_there_is_missed_by_its_name():
     for whole, cls in ((REPORTED, ReportMessage), (DECIDED, TableMessage)):
-        optional = {"eldest", "instances", "load_detail", "avoided"}
+        optional = {"eldest", "instances", "load_detail", "avoided", "cordoned"}
+        optional |= {"is_cordoned", "is_at_risk", "doomed"}
         for name in {each.name for each in fields(cls)} - optional:
             without = {key: value for key, value in whole.items() if key != name}
             with pytest.raises(WireError, match=rf"expected {name} to be present"):

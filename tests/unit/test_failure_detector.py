@@ -46,6 +46,20 @@ def test_a_change_has_a_time_and_a_cause(sign, cause):
     assert health.after(Sign.QUIET, now=103.0).since == 102.0
 
 
+def test_a_node_that_is_due_is_down_as_soon_as_it_is_suspect_and_not_before():
+    assert ALIVE.after(Sign.DUE, now=102.0) == ALIVE
+    health = SUSPECT.after(Sign.DUE, now=102.0)
+    assert (health.status, health.cause) == (Status.DOWN, Cause.DUE)
+
+
+@pytest.mark.parametrize(
+    ("sign", "moment"),
+    [(Sign.QUIET, 102.0), (Sign.UNLINKED, 102.0 + DEFAULT.last_chance), (Sign.HEARD, None)],
+)
+def test_one_whose_link_has_closed_has_a_last_chance(sign, moment):
+    assert ALIVE.after(sign, now=102.0).due_at(DEFAULT) == moment
+
+
 def test_a_node_that_recovers_has_no_cause():
     health = SUSPECT.after(Sign.HEARD, now=102.0)
     assert (health.status, health.cause, health.heard_at) == (Status.ALIVE, None, 102.0)

@@ -13,6 +13,7 @@ from beethoven.runtime.folder import (
     let_go,
     make_folder,
     remove_folder,
+    write_whole,
 )
 
 TREE = "0123abcd"
@@ -114,3 +115,14 @@ def test_what_is_no_folder_of_a_tree_is_not_let_go(precious, base):
     let_go(precious / TREE)
     let_go(Path())
     assert (precious / TREE / "letters").exists()
+
+
+def test_a_file_is_written_whole_or_stays_as_it_was(tmp_path):
+    path = tmp_path / "told"
+    write_whole(path, b"one")
+    write_whole(path, b"two")
+    # Root may write to any file, but not to a folder.
+    (tmp_path / "told.new").mkdir()
+    with pytest.raises(OSError, match=r"told\.new"):
+        write_whole(path, b"three")
+    assert path.read_bytes() == b"two"

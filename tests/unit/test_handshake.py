@@ -20,7 +20,7 @@ from beethoven.cluster.handshake import (
     refusal,
 )
 from beethoven.cluster.keyring import Keyring
-from beethoven.cluster.messages import HANDSHAKE, Hello, Proof, Refusal, RefusalCode
+from beethoven.cluster.messages import HANDSHAKE, NO_PORT, Hello, Proof, Refusal, RefusalCode
 from beethoven.cluster.wire import LONGEST_BEFORE_AUTHENTICATION, FrameDecoder, frame, write_body
 from beethoven.errors import WireError
 
@@ -133,18 +133,18 @@ def test_a_known_handshake_has_the_proofs_and_keys_it_always_had():
     signed = b"beethoven handshake 1" + b"initiator" + b"\0\1" + seen
     expected = hmac.digest(OLD, signed, "sha256")
     assert message(proof) == Proof(expected)
-    assert expected.hex() == "0524664f79f9092059e37912baee306148fad0eaa2358e62b3635d94a82df6e3"
+    assert expected.hex() == "de8efc094065781c0b9a32cd28657a7aad3e505e3177f50fb05d1f7d3aaf4645"
     signed = b"beethoven handshake 1" + b"responder" + b"\0\1" + seen + expected
     step = right.receive(proof)
     answered = hmac.digest(OLD, signed, "sha256")
     assert message(step.send) == Proof(answered)
-    assert answered.hex() == "ab6da05378cc15e8c34ba4e84043bf967bef4f39f458fbb866ad3f1a3905b566"
+    assert answered.hex() == "75b2deebe5269e91de01fcfc300c4ccfbcca2d95ee41fc2827b96a9a191da57a"
     strong = hmac.digest(seen, OLD, "sha256")
     info = b"beethoven session 1" + b"\0\1" + expected
     key = hmac.digest(strong, info + b"\1", "sha256")
     sealed = left.receive(step.send).outcome.session.seal(b"viola")
     assert sealed[-16:] == hmac.digest(key, bytes(8) + b"viola", "sha256")[:16]
-    assert sealed.hex() == "0000001d000000000000000076696f6c61562991caa153aae521d128b4d4556251"
+    assert sealed.hex() == "0000001d000000000000000076696f6c618e463795ff16c0d79e3644c1ee737242"
 
 
 @pytest.mark.parametrize(
@@ -221,6 +221,13 @@ def test_an_initiator_does_not_trust_a_responder_that_cannot_prove_the_cookie():
     text = "the node at 127.0.0.2:33000 does not know the cookie of this one"
     assert step.outcome == Refused(RefusalCode.WRONG_COOKIE, text)
     assert message(step.send) == Refusal("wrong_cookie", "does not know that cookie")
+
+
+def test_a_program_with_another_cookie_is_called_one():
+    program = replace(VIOLA, name="client", address=f"127.0.0.1:{NO_PORT}", purpose="directory")
+    _, right = play(initiator(program), responder(keyring=Keyring((OTHER,))))
+    text = "a program at 127.0.0.1 does not know the cookie of this one"
+    assert right == Refused(RefusalCode.WRONG_COOKIE, text)
 
 
 def test_a_responder_signs_nothing_for_a_stranger():
@@ -346,6 +353,8 @@ def both_established(altered_side, place):
         {"address": "127.0.0.3:33000"},
         {"name": "violin"},
         {"version": "0.3.0"},
+        {"purpose": "role"},
+        {"target": "echo"},
     ],
 )
 def test_a_proof_covers_every_field_of_the_hello(change):
@@ -354,6 +363,55 @@ def test_a_proof_covers_every_field_of_the_hello(change):
     proof = left.receive(sent(CELLO)).send
     right.receive(sent(replace(VIOLA, **change)))
     assert right.receive(proof).outcome.code is RefusalCode.WRONG_COOKIE
+
+
+@pytest.mark.parametrize(
+    ("purpose", "target"),
+    [
+        ("role", "echo"),
+        ("process", "0a1b-0c2d3e4f"),
+        ("directory", ""),
+        ("of_newer_nodes", "a.b-C_d"),
+    ],
+)
+def test_a_responder_learns_what_the_connection_is_for(purpose, target):
+    hello = replace(VIOLA, purpose=purpose, target=target)
+    left, right = play(initiator(hello), responder())
+    assert (right.peer.purpose, right.peer.target) == (purpose, target)
+    assert_talk(left, right)
+
+
+def test_a_node_of_before_opens_links():
+    left = initiator()
+    old = left.begin().send.replace(b',"purpose":"","target":""', b"")
+    body = old[4:]
+    step = responder().receive(frame(body))
+    assert isinstance(message(step.send), Hello)
+    assert HANDSHAKE.decode(body) == VIOLA
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"purpose": "Role"},
+        {"purpose": "a role"},
+        {"purpose": "r" * 33},
+        {"purpose": None},
+        {"purpose": "role\n"},
+        {"target": "../names/echo"},
+        {"target": "a/b"},
+        {"target": "a\0b"},
+        {"target": "é"},
+        {"target": "t" * 129},
+        {"target": 7},
+        {"target": ["echo"]},
+    ],
+)
+def test_a_purpose_or_a_target_that_is_none_is_refused_before_any_proof(fields):
+    hello = {**HANDSHAKE.to_wire(VIOLA), **fields}
+    step = responder().receive(frame(write_body(hello)))
+    assert step.outcome.code is RefusalCode.MALFORMED
+    assert [type(message(step.send))] == [Refusal]
 
 
 def test_fields_and_messages_of_newer_nodes_are_read_past():

@@ -1,6 +1,7 @@
 import contextlib
 import json
 import string
+from dataclasses import replace
 from math import nextafter
 from typing import Any
 
@@ -52,6 +53,7 @@ MEMBERS = st.builds(
     labels=st.frozensets(PRINTABLE, max_size=MOST_LABELS),
     zone=PRINTABLE,
     joined_at=st.floats(0, 1e11),
+    machine=PRINTABLE,
 )
 VIOLA = Member("0f3c", "viola", Address("127.0.0.1", 33000), 7, frozenset({"ssd", "gpu"}), "a", 1.5)
 MESSAGES: list[LinkMessage] = [
@@ -108,7 +110,7 @@ def test_a_member_comes_back_from_its_introduction_and_from_a_list(member):
 def test_an_introduction_lies_on_the_wire_like_this():
     assert LINK.encode(introduction_of(VIOLA)) == (
         b'{"type":"introduction","node_id":"0f3c","name":"viola","address":"127.0.0.1:33000",'
-        b'"incarnation":7,"labels":["gpu","ssd"],"zone":"a","joined_at":1.5}'
+        b'"incarnation":7,"labels":["gpu","ssd"],"zone":"a","joined_at":1.5,"machine":""}'
     )
 
 
@@ -184,7 +186,7 @@ def test_unknown_fields_of_a_member_in_a_list_and_unknown_types_are_ignored():
 @pytest.mark.parametrize("message", MESSAGES)
 def test_a_field_may_be_missing_only_if_it_has_a_default(message):
     fields = LINK.to_wire(message)
-    optional = {"labels", "zone", "joined_at", "echo_us"}
+    optional = {"labels", "zone", "joined_at", "machine", "echo_us"}
     for name in fields.keys() - {"type"}:
         without = {key: value for key, value in fields.items() if key != name}
         if name in optional:
@@ -200,6 +202,7 @@ BAD: dict[str, list[Any]] = {
     "incarnation": [0, 2**63, True, "7", 1.0],
     "labels": [["a" * 65], ["x"] * 33, ["a\nb"], [1], "gpu", {"a": 1}, None],
     "zone": ["a" * 65, "a\x00", 1, None],
+    "machine": ["a" * 257, "a\n", 1, None],
     "joined_at": [-1, 2e12, float("inf"), float("nan"), "1", True, None],
 }
 
@@ -250,6 +253,22 @@ def test_the_limits_themselves_are_within():
     )
     assert sent(Members((longest,))) == Members((longest,))
     assert sent(Vouch("a", LONGEST_DURATION)) == Vouch("a", LONGEST_DURATION)
+
+
+@pytest.mark.parametrize("machine", ["a" * 257, "a\nb"])
+def test_a_machine_whose_name_cannot_be_told_is_not_told(machine):
+    assert sent(introduction_of(replace(VIOLA, machine=machine))).machine == ""
+
+
+def test_an_older_node_that_tells_no_machine_is_understood():
+    fields = LINK.to_wire(introduction_of(replace(VIOLA, machine="web_3")))
+    told = LINK.from_wire(fields)
+    assert isinstance(told, Introduction)
+    assert told.machine == "web_3"
+    del fields["machine"]
+    told = LINK.from_wire(fields)
+    assert isinstance(told, Introduction)
+    assert record_to_member(told) == VIOLA
 
 
 def test_what_a_reader_would_refuse_is_not_sent():

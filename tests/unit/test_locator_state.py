@@ -131,7 +131,7 @@ def test_a_huge_network_begins_at_once():
 def test_nothing_is_asked_before_the_start():
     world = World("10.0.0.0/29", seeds=(at(9),))
     assert world.state.next_deadline() is None
-    world.tell(ev.NetworksChanged(world.settings.networks))
+    world.tell(ev.NetworksChanged(world.settings.networks, 1280.0))
     assert world.probes == []
     world.start()
     assert world.probes[0][1] == at(9), "those that are known come first"
@@ -357,8 +357,33 @@ def test_other_networks_are_searched_when_they_become_known():
     world = World()
     world.start()
     assert world.probes == []
-    world.tell(ev.NetworksChanged((network_of("10.0.0.0/30"), network_of("fd00::/64"))))
+    world.tell(ev.NetworksChanged((network_of("10.0.0.0/30"), network_of("fd00::/64")), 1280.0))
     assert [address for _, address in world.probes] == [at(2)]
+
+
+def test_networks_that_are_known_already_are_not_searched_anew():
+    world = World("10.0.0.0/29")
+    world.start()
+    asked = len(world.probes)
+    settings = world.settings
+    world.tell(ev.NetworksChanged(settings.networks, settings.per_second))
+    assert len(world.probes) == asked
+
+
+def test_what_azure_keeps_of_its_subnets_is_left_out():
+    world = World()
+    world.start()
+    news = ev.NetworksChanged((network_of("10.0.0.0/29"),), 1280.0, skip_azure_reserved=True)
+    world.tell(news)
+    assert [address for _, address in world.probes] == [at(4), at(5), at(6)]
+
+
+def test_other_networks_may_have_to_be_searched_slowly():
+    world = World()
+    world.start()
+    world.tell(ev.NetworksChanged((network_of("10.0.0.0/16"),), 64.0))
+    world.advance(2.0)
+    assert len(world.probes) <= BURST + 2 * 64
 
 
 def test_a_network_of_ipv6_is_not_searched():

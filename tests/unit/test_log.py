@@ -27,10 +27,11 @@ START = "2026-11-22T21:09:00.123Z "
 
 @pytest.fixture(autouse=True)
 def beethoven_logger(monkeypatch):
-    """Gives Beethoven's logger back as it was."""
+    """Lends Beethoven's logger without the handlers of others, and gives it back as it was."""
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
     logger = logging.getLogger("beethoven")
     before = (logger.handlers[:], logger.level, logger.propagate)
+    logger.handlers.clear()
     yield logger
     logger.handlers[:], logger.propagate = before[0], before[2]
     logger.setLevel(before[1])
@@ -160,6 +161,12 @@ def test_secrets_are_masked(kept, name, is_masked):
     get_log("part").info("event", **{name: "x", "inner": {name: "x"}})
     expected = "***" if is_masked else "x"
     assert kept[0].fields == {name: expected, "inner": {name: expected}}
+
+
+def test_a_record_needs_no_module_that_was_not_loaded_before(monkeypatch):
+    formatter = JsonFormatter()
+    monkeypatch.setitem(sys.modules, "json", None)
+    assert formatter.format(record("event")).endswith('"event": "event"}')
 
 
 def test_json_has_time_level_event_and_fields():

@@ -239,6 +239,122 @@ def test_a_witness_says_only_what_it_heard_itself_of_late(world):
     assert of(ev.Vouch, world.tell(ev.AskedAbout(2, "b1"))) == []
 
 
+MACHINE = replace(B, machine="web_1")
+
+
+@pytest.mark.parametrize("is_known_before", [True, False])
+def test_a_node_that_is_due_whose_link_closes_is_down_in_a_moment(world, is_known_before):
+    world.link(MACHINE)
+    world.link(C)
+    effects = []
+    if is_known_before:
+        effects += world.tell(ev.Due(frozenset({"web_1", ""})))
+        assert news(effects) == [], "it is well"
+        effects += world.unlink(B)
+    else:
+        effects += world.unlink(B)
+        effects += world.tell(ev.Due(frozenset({"web_1", ""})))
+    assert news(effects) == [ev.NodeSuspected(MACHINE, Cause.UNLINKED)]
+    moment = world.now + DEFAULT.last_chance
+    assert world.state.next_deadline() <= moment
+    world.now = moment - 0.001
+    assert news(world.tell(ev.Ticked())) == []
+    world.now = moment
+    assert news(world.tell(ev.Ticked())) == [ev.NodeDown(MACHINE, Cause.DUE)]
+    assert news(world.unlink(C)) == [ev.NodeSuspected(C, Cause.UNLINKED)], "no machine is known"
+    assert news(world.tell(ev.Vouched("b1", 0.1))) == []
+    assert news(world.link(MACHINE)) == [ev.NodeUp(MACHINE)]
+
+
+def test_a_node_that_is_due_and_linked_again_in_time_is_not_down(world):
+    world.link(MACHINE)
+    world.tell(ev.Due(frozenset({"web_1"})))
+    world.unlink(B)
+    world.now += DEFAULT.last_chance / 2
+    assert news(world.link(MACHINE)) == [ev.NodeRecovered(MACHINE)]
+    world.now += DEFAULT.last_chance
+    assert news(world.tell(ev.Ticked())) == []
+
+
+def test_a_node_that_is_due_and_quiet_is_down_at_once(world):
+    world.link(MACHINE)
+    world.tell(ev.Due(frozenset({"web_1"})))
+    assert news(world.tick(DEFAULT.suspicion)) == [
+        ev.NodeSuspected(MACHINE, Cause.QUIET),
+        ev.NodeDown(MACHINE, Cause.DUE),
+    ]
+
+
+def test_a_machine_that_is_to_stay_after_all_is_due_no_more(world):
+    world.link(MACHINE)
+    world.tell(ev.Due(frozenset({"web_1"})))
+    world.tell(ev.Due(frozenset()))
+    assert news(world.unlink(B)) == [ev.NodeSuspected(MACHINE, Cause.UNLINKED)]
+
+
+MOVED = replace(
+    B, address=Address("10.0.9.9", 33000), zone="2", labels=frozenset({"ssd"}), machine="web_9"
+)
+
+
+def test_a_member_that_says_something_else_of_itself_is_not_up_twice(world):
+    world.link(B)
+    effects = world.link(MOVED)
+    assert [each for each in effects if isinstance(each, ev.MemberChanged | ev.NodeUp)] == [
+        ev.MemberChanged(MOVED)
+    ]
+    assert world.state.members() == (MOVED,)
+    assert not of(ev.MemberChanged, world.link(MOVED))
+
+
+def test_a_suspect_that_comes_back_from_elsewhere_is_dialled_there_only(world):
+    world.link(B)
+    world.unlink(B)
+    effects = world.link(MOVED)
+    assert [each for each in effects if isinstance(each, ev.MemberChanged | ev.NodeRecovered)] == [
+        ev.MemberChanged(MOVED),
+        ev.NodeRecovered(MOVED),
+    ]
+    assert world.state.statistics().dialled == 0
+    assert news(world.tell(ev.DialRefused(B.address))) == [], "it was still under way"
+    world.unlink(MOVED)
+    world.tell(ev.DialRefused(MOVED.address))
+    assert {each.address for each in of(ev.Dial, world.tick(600.0))} == {MOVED.address}
+
+
+def test_a_node_that_is_down_comes_back_from_elsewhere(world):
+    world.link(B)
+    world.unlink(B)
+    world.tell(ev.DialRefused(B.address))
+    assert news(world.link(MOVED)) == [ev.NodeUp(MOVED)]
+    assert world.state.statistics().dialled == 0
+
+
+def test_a_lost_node_is_looked_for_where_others_say_that_it_is(world):
+    world.link(B)
+    assert world.tell(ev.MembersLearned((MOVED,))) == [], "it is linked"
+    world.unlink(B)
+    assert of(ev.Dial, world.tell(ev.MembersLearned((MOVED,)))) == [ev.Dial(MOVED.address, 1.0)]
+    world.tell(ev.LinkOpened(9, MOVED, MOVED.address))
+    assert world.state.members() == (MOVED,)
+    assert world.state.statistics().dialled == 0
+
+
+def test_who_has_left_is_not_looked_for_elsewhere(world):
+    world.link(B)
+    world.tell(ev.LeaveAnnounced(1))
+    assert world.tell(ev.MembersLearned((MOVED,))) == []
+
+
+def test_an_address_that_a_node_has_moved_to_belonged_to_one_that_is_gone(world):
+    world.link(C)
+    world.unlink(C)
+    world.tell(ev.DialRefused(C.address))
+    world.link(B)
+    world.link(replace(B, address=C.address))
+    assert [view.member.node_id for view in world.state.views()] == ["b1"]
+
+
 def test_a_late_tick_is_doubted(world):
     world.link(B)
     world.now += 30.0
@@ -493,6 +609,9 @@ def test_it_shows_what_it_knows(world):
 
 BOOTS = [member(name, boot) for name in "bcz" for boot in (1, 2)]
 BOOTS += [member("b", 3, address=C.address.host), member("m", 5)]
+BOOTS += [replace(each, machine=f"web_{each.name}") for each in BOOTS]
+# The same boots, after they have moved.
+BOOTS += [member("b", 1, address="10.0.9.1"), member("c", 1, address=B.address.host)]
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -515,6 +634,8 @@ class AnyOrder(RuleBasedStateMachine):
                     assert peer.node_id not in self.up, "two ups in a row"
                     assert peer.node_id not in self.ended, "up after it had left"
                     self.up[peer.node_id] = "alive"
+                case ev.MemberChanged(peer):
+                    assert peer.node_id in self.up
                 case ev.NodeSuspected(peer):
                     assert self.up[peer.node_id] == "alive"
                     self.up[peer.node_id] = "suspect"
@@ -578,6 +699,11 @@ class AnyOrder(RuleBasedStateMachine):
             self.world.now += seconds
             self.take(self.world.tell(ev.Ticked()))
 
+    @rule(names=st.frozensets(st.sampled_from("bcz")))
+    def become_due(self, names):
+        machines = frozenset({"", *(f"web_{name}" for name in names)})
+        self.take(self.world.tell(ev.Due(machines)))
+
     @rule()
     def leave(self):
         self.take(self.world.tell(ev.LeaveRequested()))
@@ -590,6 +716,12 @@ class AnyOrder(RuleBasedStateMachine):
         assert up == self.up
         for key in ("name", "address"):
             assert len({getattr(view.member, key) for view in views}) == len(views)
+
+    @invariant()
+    def nobody_who_is_due_is_suspect_for_long(self):
+        for peer in self.world.state._due_peers():
+            moment = peer.health.due_at(DEFAULT)
+            assert moment is None or moment > self.world.now
 
     @invariant()
     def links_belong_to_those_that_are_up(self):

@@ -13,13 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from beethoven.cloud.site import Site
 from beethoven.cluster.addresses import Address
 from beethoven.cluster.fields import NAME
 from beethoven.cluster.locator_events import HostName, LocatorSettings
 from beethoven.errors import AddressTaken, NoAddress
 from beethoven.node.addresses import (
+    allowed_hosts,
     locator_settings,
     network,
+    networks,
     node_name,
     open_listener,
     search_pace,
@@ -144,6 +147,53 @@ def test_a_node_listens_where_it_is_told_to(listening):
     assert str(raised.value) == (
         f"listener_port: another node, or another program, listens on 127.44.0.9:{PORT}"
     )
+
+
+SITE = Site("web_3", (ip_network("127.34.0.0/29"),), ("127.77.0.1", "127.34.0.4"))
+
+
+@pytest.mark.process
+def test_a_node_listens_where_its_provider_says():
+    listener, address = open_listener(settings(), SITE, patience=0)
+    second, other = open_listener(settings(), SITE, patience=0)
+    with listener, second:
+        assert address == Address("127.34.0.4", PORT), "where others search comes first"
+        assert other == Address("127.77.0.1", PORT)
+        with pytest.raises(AddressTaken):
+            open_listener(settings(), SITE, patience=0)
+
+
+@pytest.mark.process
+def test_what_is_set_counts_more_than_what_the_provider_says():
+    listener, address = open_listener(settings(bind="127.44.0.9"), SITE, patience=0)
+    listener.close()
+    assert address.host == "127.44.0.9"
+
+
+def test_what_a_provider_does_not_say_is_as_configured():
+    assert networks(settings(), Site("web_3")) == (network(settings()),)
+    assert networks(settings(), SITE) == SITE.networks
+    assert list(allowed_hosts(settings(), Site())) == ["127.33.0.1", "127.33.0.2"]
+    nets = tuple(map(ip_network, ("127.34.0.0/30", "127.35.0.0/30")))
+    hosts = allowed_hosts(settings(), Site(networks=nets))
+    assert list(hosts) == ["127.34.0.1", "127.34.0.2", "127.35.0.1", "127.35.0.2"]
+
+
+def test_an_address_of_another_machine_is_refused_whoever_says_it():
+    with pytest.raises(NoAddress) as raised:
+        open_listener(settings(), Site(addresses=("203.0.113.7",)))
+    text = str(raised.value)
+    assert text.startswith("use_az_net: expected an address of this machine, got: 203.0.113.7; it")
+    assert text.endswith("; set bind")
+
+
+def test_a_provider_says_where_others_are():
+    told = locator_settings(settings(), SITE)
+    assert told.networks == SITE.networks
+    assert told.skip_azure_reserved
+    without = locator_settings(settings(), Site("web_3"))
+    assert without.networks == (network(settings()),)
+    assert not without.skip_azure_reserved
 
 
 @pytest.mark.process
@@ -286,7 +336,6 @@ def test_what_the_locator_is_told():
         port=PORT,
         seeds=(Address("10.0.0.1", 7),),
         names=(HostName("db", 7),),
-        skip_azure_reserved=True,
     )
 
 
@@ -321,4 +370,4 @@ def test_a_user_without_a_home_has_no_such_file(environ):
     ],
 )
 def test_a_large_network_is_searched_no_faster_than_the_kernel_can_bear(net, neighbours, pace):
-    assert search_pace(ip_network(net), neighbours) == pace
+    assert search_pace((ip_network(net),), neighbours) == pace

@@ -1,5 +1,7 @@
 """What a core server tells people, from what it knows."""
 
+from collections import Counter
+
 import pytest
 
 from beethoven.cluster import membership_events as events
@@ -42,6 +44,9 @@ class Around:
     def release(self):
         self.sent.append(("released", None))
 
+    def emptied(self, *, is_empty):
+        self.sent.append(("emptied", is_empty))
+
 
 class Node:
     """One node's knowledge: membership and coordinator, without a process."""
@@ -54,18 +59,20 @@ class Node:
         for number, other in enumerate(others, 1):
             self.membership.handle(events.LinkOpened(number, other, None), now=1.0)
         self.coordinator.members_changed((member(1), *self.membership.members()))
+        self.reported = Counter[int]()
 
     def report(self, number, *, running=(), state="running", **more):
         instances = [Instance(role, 42, state, 0, 0.0, None) for role in running]
         load = Load(score=more.pop("score", 0.0))
+        self.reported[number] += 1
         report = Report(
-            1, roles=ROLES, running=dict.fromkeys(running, 1.0), load=load.score, **more
+            self.reported[number],
+            roles=ROLES,
+            running=dict.fromkeys(running, 1.0),
+            load=load.score,
+            **more,
         )
-        message = report_to_wire(report, instances, load)
-        if number == 1:
-            self.coordinator.reports["id1"] = message
-        else:
-            self.coordinator.receive(f"id{number}", message)
+        self.coordinator.receive(f"id{number}", report_to_wire(report, instances, load))
 
     def overview(self):
         return overview(self.membership, self.coordinator)
@@ -99,6 +106,16 @@ def test_a_node_that_is_down_is_not_called_alive_nor_given_roles():
     assert node.overview()["roles"]["a"]["instances"] == []
 
 
+def test_a_node_that_is_to_go_with_its_machine_is_cordoned_by_its_own_word_or_another_ones():
+    node = Node(member(2), member(3, machine="web_3"), member(4, machine="web_4"))
+    node.report(2, is_cordoned=True, doomed=frozenset({"web_3"}))
+    node.report(3)
+    node.report(4)
+    assert states(node) == {"n1": "alive", "n2": "cordoned", "n3": "cordoned", "n4": "alive"}
+    node.report(2, is_cordoned=True, is_draining=True)
+    assert states(node)["n2"] == "leaving"
+
+
 def test_a_dead_node_is_not_among_the_least_busy():
     """Upstream goes on with the dead as the least busy (D19)."""
     node = Node(member(2), member(3))
@@ -114,6 +131,38 @@ def test_a_node_that_drains_is_shown_as_leaving():
     node = Node(member(2))
     node.report(2, is_draining=True)
     assert states(node)["n2"] == "leaving"
+
+
+def test_a_node_is_shown_as_cordoned_by_its_own_word_or_by_that_of_another():
+    node = Node(member(2), member(3, machine="web_3"), member(4, machine="web_4"))
+    for number in (2, 3, 4):
+        node.report(number)
+    node.coordinator.receive("id2", report_to_wire(Report(2, roles=ROLES, is_cordoned=True)))
+    node.coordinator.receive("id4", report_to_wire(Report(2, doomed=frozenset({"web_3", "x"}))))
+    assert states(node) == {"n1": "alive", "n2": "cordoned", "n3": "cordoned", "n4": "alive"}
+    assert [each["machine"] for each in node.overview()["members"]] == ["", "", "web_3", "web_4"]
+    node.coordinator.receive("id4", report_to_wire(Report(3)))
+    assert states(node)["n3"] == "alive"
+
+
+def test_who_is_cordoned_and_leaves_is_shown_as_leaving_and_who_is_down_as_down():
+    node = Node(member(2), member(3))
+    node.report(2, is_cordoned=True, is_draining=True)
+    node.report(3, is_cordoned=True)
+    node.membership.handle(events.LinkClosed(2), now=2.0)
+    assert states(node) == {"n1": "alive", "n2": "leaving", "n3": "suspect"}
+
+
+def test_a_cordoned_node_counts_as_eligible_only_for_what_it_runs():
+    node = Node(member(2), member(3, machine="web_3"))
+    node.report(1)
+    node.report(2, is_cordoned=True, doomed=frozenset({"web_3"}))
+    node.report(3)
+    assert node.overview()["roles"]["a"]["eligible"] == 1
+    node = Node(member(2))
+    node.report(1)
+    node.report(2, is_cordoned=True, running=["a"])
+    assert node.overview()["roles"]["a"]["eligible"] == 2
 
 
 def test_instances_of_all_nodes_are_shown_in_the_order_of_their_nodes():

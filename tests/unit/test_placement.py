@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beethoven.cluster.explanation import explain
-from beethoven.cluster.placement import Placement, Reason, Situation, is_eligible, place
+from beethoven.cluster.placement import (
+    Placement,
+    Reason,
+    Situation,
+    is_able,
+    is_eligible,
+    place,
+)
 from beethoven.cluster.role_spec import Candidate, Reconcile, RoleSpec
 
 A, B, C = "a", "b", "c"
@@ -195,6 +202,103 @@ def test_what_runs_stays_before_what_does_not_yet(policy: Reconcile) -> None:
     assert place(situation).places["r"] == ("n01",)
 
 
+def cordoned(name: str, **about) -> Candidate:
+    return Candidate(name, frozenset({"r"}), is_cordoned=True, **about)
+
+
+def able(name: str, **about) -> Candidate:
+    return Candidate(name, frozenset({"r"}), **about)
+
+
+def risky(name: str, **about) -> Candidate:
+    return Candidate(name, frozenset({"r"}), is_at_risk=True, **about)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "instances", "previous", "avoided", "expected"),
+    [
+        pytest.param([cordoned(A), able(B)], 1, (A,), (), (B,), id="moves to another"),
+        pytest.param([cordoned(A)], 1, (A,), (), (A,), id="stays if there is no other"),
+        pytest.param([cordoned(A)], 1, (), (), (A,), id="what would run nowhere"),
+        pytest.param([cordoned(A), able(B)], 2, (B,), (), (B,), id="no second one"),
+        pytest.param([cordoned(A), cordoned(B)], 2, (A,), (), (A,), id="no second one there"),
+        pytest.param(
+            [cordoned(A), able(B)], 2, (A, B), (), (A, B), id="stays if the others have it already"
+        ),
+        pytest.param(
+            [cordoned(A), cordoned(B), able(C)], 2, (A, B), (), (B, C), id="the older of two stays"
+        ),
+        pytest.param(
+            [cordoned(A), cordoned(B)], 1, (A, B), (), (B,), id="too many among cordoned ones"
+        ),
+        pytest.param([cordoned(A), able(B)], 1, (A,), (B,), (A,), id="stays if it fails elsewhere"),
+        pytest.param([cordoned(A), able(B)], 1, (A,), (A, B), (B,), id="moves if it fails on both"),
+        pytest.param(
+            [cordoned(A, is_draining=True)], 1, (A,), (), (), id="leaving is more than cordoned"
+        ),
+        pytest.param([risky(A), able(B)], 1, (A,), (), (A,), id="nothing moves for a mere risk"),
+        pytest.param([risky(A), able(B, load=9)], 1, (), (), (B,), id="new ones avoid the risk"),
+        pytest.param([risky(A)], 1, (), (), (A,), id="a risk is better than nothing"),
+        pytest.param([risky(A), able(B)], 1, (), (B,), (A,), id="a risk is better than a failure"),
+        pytest.param(
+            [risky(A), able(B)], 1, (A,), (A, B), (A,), id="what fails everywhere stays, at risk"
+        ),
+        pytest.param([risky(A), cordoned(B)], 1, (B,), (), (A,), id="a risk is better than going"),
+    ],
+)
+def test_cordoned_nodes_and_nodes_at_risk(
+    candidates, instances, previous, avoided, expected
+) -> None:
+    situation = Situation(
+        tuple(candidates),
+        (RoleSpec("r", instances),),
+        previous={"r": previous},
+        since={("r", A): 20.0, ("r", B): 10.0},
+        avoided=frozenset(("r", node_id) for node_id in avoided),
+    )
+    assert place(situation).places == {"r": expected}
+
+
+@pytest.mark.parametrize("idle", [cordoned("idle"), risky("idle")])
+def test_no_load_is_evened_out_onto_a_node_that_is_cordoned_or_at_risk(idle: Candidate) -> None:
+    roles = frozenset({"p", "q", "r"})
+    situation = Situation(
+        (Candidate("busy", roles), replace(idle, roles=roles)),
+        tuple(RoleSpec(role) for role in sorted(roles)),
+        previous=dict.fromkeys(roles, ("busy",)),
+    )
+    assert place(situation, budget=9).moves == ()
+    calm = tuple(replace(node, is_cordoned=False, is_at_risk=False) for node in situation.nodes)
+    assert place(replace(situation, nodes=calm), budget=9).moves
+
+
+def test_the_safest_node_is_chosen_because_the_others_are_at_risk() -> None:
+    situation = Situation((risky(A), able(B, load=9), risky(C)), (RoleSpec("r"),))
+    assert place(situation).reasons == {("r", B): Reason.SAFEST}
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ((able(B),), "; the node is cordoned, so it moves to another"),
+        ((cordoned(B), Candidate(C)), "; the node is cordoned, but no other can take it"),
+    ],
+)
+def test_explain_says_what_becomes_of_a_role_on_a_cordoned_node(others, expected: str) -> None:
+    situation = Situation((cordoned(A), *others), (RoleSpec("r"),), since={("r", A): 1.0})
+    found = explain(situation, "r", A, placed={A: str(Reason.ONLY)})
+    assert found == f"runs here because no other node could take it{expected}"
+
+
+def test_explain_says_that_a_node_is_cordoned_or_at_risk() -> None:
+    situation = Situation((cordoned(A), risky(B), able(C)), (RoleSpec("r"),))
+    placed = {C: str(Reason.LEAST_BUSY)}
+    words = "not there because: the node is cordoned: its machine is about to go, or to stand still"
+    assert explain(situation, "r", A, placed=placed) == words
+    words = "not there because: enough instances elsewhere (1 of 1), and the node is at risk"
+    assert explain(situation, "r", B, placed=placed) == words
+
+
 def test_a_reserved_place_stays_empty() -> None:
     situation = Situation(nodes(3), (RoleSpec("r", 2),), {"r": ("n00",)}, reserved={"r": 1})
     assert place(situation).places["r"] == ("n00",)
@@ -242,6 +346,8 @@ def situations(draw: st.DrawFn, most_nodes: int = 6, *, plain: bool = False) -> 
             zone=draw(st.sampled_from(["", "1", "2"])),
             load=draw(st.sampled_from([0.0, 0.5, 1.0])),
             is_draining=draw(st.booleans()),
+            is_cordoned=draw(st.booleans()),
+            is_at_risk=draw(st.booleans()),
         )
         for name in names
     )
@@ -270,13 +376,20 @@ def test_exactly_as_many_as_wanted_or_possible_run_and_only_where_they_can(
     situation: Situation, budget: int
 ) -> None:
     """Total: whatever the situation, I3 holds of the result."""
-    placement = place(situation, budget=budget)
+    placement, avoided = place(situation, budget=budget), situation.avoided
     able = {node.node_id: node for node in situation.nodes}
     for spec in situation.specs:
         chosen = placement.places[spec.name]
         eligible = [node for node in situation.nodes if is_eligible(spec, node)]
-        assert len(set(chosen)) == len(chosen) == min(spec.instances, len(eligible))
-        assert all(is_eligible(spec, able[node_id]) for node_id in chosen)
+        previous = situation.previous.get(spec.name, ())
+        last = [node for node in situation.nodes if is_able(spec, node) and node.is_cordoned]
+        clinging = [node for node in last if node.node_id in previous]
+        possible = len(eligible) + len(clinging) or min(1, len(last))
+        assert len(set(chosen)) == len(chosen) == min(spec.instances, possible)
+        assert all(able[node_id] in eligible + last for node_id in chosen)
+        fit = {node.node_id for node in eligible if (spec.name, node.node_id) not in avoided}
+        if any(able[node_id].is_cordoned for node_id in chosen):
+            assert fit <= set(chosen), "another could take what stays on a cordoned node"
         assert all((spec.name, node_id) in placement.reasons for node_id in chosen)
 
 
@@ -324,7 +437,8 @@ def test_a_join_moves_nothing_that_does_not_fail(
     before = place(situation)
     more = (*situation.nodes, Candidate("new", roles))
     after = place(replace(situation, nodes=more, previous=before.places))
-    assert moved(before, after) <= situation.avoided
+    cordoned = {node.node_id for node in situation.nodes if node.is_cordoned}
+    assert {pair for pair in moved(before, after) if pair[1] not in cordoned} <= situation.avoided
 
 
 @given(situations(), st.integers(0, 4))
@@ -361,7 +475,9 @@ def test_with_constraints_the_busiest_node_is_at_most_one_worse_than_need_be(
 ) -> None:
     plain = replace(
         situation,
-        nodes=tuple(replace(node, zone="", load=0.0) for node in situation.nodes),
+        nodes=tuple(
+            replace(node, zone="", load=0.0, is_cordoned=False) for node in situation.nodes
+        ),
         specs=tuple(replace(spec, prefers=frozenset()) for spec in situation.specs),
         previous={},
         avoided=frozenset(),
@@ -422,6 +538,6 @@ def test_explain_says_why(node: str, expected: str) -> None:
     assert explain(situation, "r", node, placed=placed, failing={"fails": 30.2}) == expected
 
 
-def test_explain_of_a_role_that_nobody_has_says_so() -> None:
+def test_explain_says_that_nothing_is_decided_yet() -> None:
     found = explain(Situation(nodes(1), ()), "r", "n00", placed={})
-    assert found == "not there because: no node has this role in its configuration"
+    assert found == "not there because: nothing is decided about this role yet"

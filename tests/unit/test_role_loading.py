@@ -114,3 +114,10 @@ def test_the_problems_of_all_roles_are_told_with_their_places():
         "app.toml:9: roles.d.module: the module 'beethoven.roles' has no class 'Testrole', "
         "did you mean 'TestRole'?",
     ]
+
+
+def test_the_main_module_is_another_one_in_every_process():
+    assert role_problems([RoleSettings("a", module="__main__:Mine", place="a")], Role) == [
+        "a: expected the module to be the file that has the class, as in 'app:Mine' for app.py, "
+        "got: '__main__:Mine'"
+    ]

@@ -7,6 +7,8 @@ from beethoven.node.role_server_state import (
     RoleStarted,
     StartRole,
     StopRole,
+    is_late,
+    laggards,
     news,
     reconcile,
     role_status,
@@ -35,6 +37,11 @@ def test_what_is_missing_is_started_and_what_is_too_much_stopped_first():
     actions = reconcile(SPECS, [entry("z"), entry("y")])
     assert actions == [StopRole("y"), StopRole("z"), *map(StartRole, SPECS.values())]
     assert reconcile({}, []) == []
+
+
+def test_what_was_told_to_stop_and_has_not_ended_lags_behind():
+    children = [entry(f"role-{status}", status) for status in STATES]
+    assert laggards(children) == ["role-stopping"]
 
 
 def told(before, now):
@@ -80,3 +87,23 @@ def test_the_status_counts_what_runs(status):
         }
     ]
     assert role_status("a", 1, "n", None)["instances"] == []
+
+
+# Since when it is unwanted, when the hand-over is over, when all is killed; is it late at 10?
+LATE = [
+    (0.0, None, None, False),
+    (0.0, 10.1, None, False),
+    (0.0, 10.0, None, True),
+    (8.0, 9.0, None, True),
+    (8.1, 9.0, None, False),
+    (10.0, 0.0, None, False),
+    (8.1, 9.0, 10.0, True),
+    (10.0, None, 10.0, True),
+    (8.1, 9.0, 10.1, False),
+    (0.0, None, 10.1, False),
+]
+
+
+@pytest.mark.parametrize(("since", "until", "kill_at", "expected"), LATE)
+def test_what_is_to_end_is_given_a_moment_but_not_beyond_the_end(since, until, kill_at, expected):
+    assert is_late(since, until=until, kill_at=kill_at, now=10.0) is expected

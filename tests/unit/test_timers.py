@@ -25,7 +25,7 @@ def test_a_cancelled_timer_never_comes():
     timers = Timers()
     number = timers.set(1.0, "never")
     assert timers.cancel(number)
-    assert timers.next_at() is None
+    assert timers.next_at is None
     assert timers.due(2.0) == []
 
 
@@ -55,7 +55,7 @@ def test_a_timer_can_be_read_only_while_it_is_to_come():
 def test_a_silence_ends_at_its_moment_unless_something_else_has_come():
     timers = Timers()
     timers.set_silence(2.0, "silence")
-    assert timers.next_at() == 2.0
+    assert timers.next_at == 2.0
     assert timers.due(1.9) == []
     assert timers.due(2.0, is_quiet=False) == []
     assert timers.due(2.0) == ["silence"]
@@ -68,7 +68,7 @@ def test_a_timer_that_rings_at_that_moment_is_something_else():
     timers.set(2.0, "timer")
     assert timers.due(2.0) == ["timer"]
     timers.break_silence()
-    assert timers.next_at() is None
+    assert timers.next_at is None
 
 
 def test_a_silence_replaces_the_one_before():
@@ -76,14 +76,14 @@ def test_a_silence_replaces_the_one_before():
     timers.set_silence(1.0, "first")
     timers.set_silence(2.0, "second")
     timers.set(3.0, "timer")
-    assert timers.next_at() == 2.0
+    assert timers.next_at == 2.0
     assert timers.due(2.5) == ["second"]
 
 
 def test_whoever_waits_is_told_of_what_is_set_meanwhile():
     told = []
     timers = Timers()
-    timers.on_set = lambda: told.append(timers.next_at())
+    timers.on_set = lambda: told.append(timers.next_at)
     timers.set(2.0, "timer")
     timers.set_silence(1.0, "silence")
     assert told == [2.0, 1.0]
@@ -95,7 +95,7 @@ def test_cancelled_timers_do_not_pile_up():
     for _ in range(10_000):
         timers.cancel(timers.set(1e9, "never"))
     assert len(timers._heap) < 100
-    assert timers.at(last) == timers.next_at() == 9.0
+    assert timers.at(last) == timers.next_at == 9.0
 
 
 @given(
@@ -115,4 +115,4 @@ def test_every_timer_comes_once_unless_cancelled(steps, moments):
     came = [message for moment in sorted(moments) for message in timers.due(moment)]
     last = max(moments, default=-1.0)
     assert sorted(at for at, _ in came) == sorted(at for at in expected.values() if at <= last)
-    assert timers.next_at() == min((at for at in expected.values() if at > last), default=None)
+    assert timers.next_at == min((at for at in expected.values() if at > last), default=None)

@@ -217,7 +217,7 @@ def test_every_kind_of_field_comes_back_as_it_was():
 def test_the_longest_hello_and_the_longest_refusal_fit_into_the_first_frames():
     longest = Hello(
         "c" * 64, 65535, 65535, "i" * 64, "n" * 64, 2**63 - 1,
-        f"[fdff{':ffff' * 7}]:65535", bytes(32), "𝄞" * 32,
+        f"[fdff{':ffff' * 7}]:65535", bytes(32), "𝄞" * 32, "p" * 32, "t" * 128,
     )  # fmt: skip
     for message in (longest, Refusal("r" * 32, "𝄞" * 200), Refusal("r" * 32, '"' * 200)):
         assert len(HANDSHAKE.encode(message)) <= LONGEST_BEFORE_AUTHENTICATION
@@ -228,7 +228,7 @@ def test_a_known_hello_lies_on_the_wire_as_it_always_did():
         b'{"type":"hello","cluster":"orchestra","protocol_min":1,"protocol_max":2,'
         b'"node_id":"0f3c","name":"viola","incarnation":7,"address":"127.0.0.1:33000",'
         b'"nonce":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",'
-        b'"version":"0.2.0"}'
+        b'"version":"0.2.0","purpose":"","target":""}'
     )
 
 

@@ -235,16 +235,21 @@ class Cluster:
         for number in numbers or range(len(self.players)):
             player = self.players[number]
             assert not player.is_running
-            player.is_ending = False
             with player.log_path.open("ab") as log:
                 player.process = subprocess.Popen(
                     [sys.executable, "-m", "beethoven", "run", str(self.config)],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env=self.environ,
+                    env=self.environ_of(number),
                     cwd=self.folder,
                 )
+            # Only now: meanwhile another thread may look whether a node has ended that should not.
+            player.is_ending = False
+
+    def environ_of(self, number: int) -> Mapping[str, str]:
+        """Return the variables of a node; here all have the same."""
+        return self.environ
 
     def kill(self, number: int) -> None:
         """Kill the root of a node, with which all of the node ends."""

@@ -101,7 +101,7 @@ def test_a_component_that_is_killed_disturbs_no_role_and_no_other_node(cluster):
     leader = cluster.wait_counts()["by"]
     number = next(each for each in NODES if cluster.players[each].name == leader)
     names = [each for each in cluster.components(number) if each != "role_supervisor"]
-    assert len(names) == 5
+    assert len(names) == 7
     for name, times in itertools.product(names, (1, 5)):
         with undisturbed(cluster, *ALARMS):
             for _ in range(times):

@@ -55,6 +55,15 @@ def eligible(world: Any, spec: RoleSpec) -> list[str]:
     ]
 
 
+def cordoned(world: Any) -> set[str]:
+    """Return the hosts that are to get no roles, by their own word or by that of others."""
+    up = nodes(world)
+    doomed = frozenset[str]().union(*(node.outlook.doomed for node in up))
+    return {
+        node.host.name for node in up if node.outlook.is_cordoned or node.member.machine in doomed
+    }
+
+
 def wrongs(world: Any) -> list[str]:
     """Return what is not as it should be once faults have stopped: I3, I6, and all agree."""
     up = nodes(world)
@@ -75,16 +84,29 @@ def wrongs(world: Any) -> list[str]:
         if role not in table.specs:
             found.append(f"{role} is not known")
             continue
-        found += _wrong_counts(world, table.specs[role].spec)
+        found += _wrong_counts(world, table.specs[role].spec, table)
     return found or ([] if world.has_converged() else ["the views differ"])
 
 
-def _wrong_counts(world: Any, spec: RoleSpec) -> list[str]:
-    """Compare a role with what is wanted. What must go counts while it exists."""
+def _wrong_counts(world: Any, spec: RoleSpec, table: Table) -> list[str]:
+    """
+    Compare a role with what is wanted. What must go counts while it exists.
+
+    A cordoned host may have it only if all others that can take it have it as well.
+    """
     able = eligible(world, spec)
     held = [node.host.name for node in nodes(world) if spec.name in node.roles.processes]
     running = where(world, spec.name)
-    wanted = min(spec.instances, len(able))
+    unfit = cordoned(world)
+    staying = [name for name in held if name in unfit and name in able]
+    free = {name for name in able if name not in unfit}
+    wanted = min(spec.instances, len(free) + len(staying) or min(1, len(able)))
     if len(held) == len(running) == wanted:
-        return []
+        avoided = {node_id for role, node_id in table.avoided if role == spec.name}
+        idle = [
+            node.host.name
+            for node in nodes(world)
+            if node.host.name in free - set(held) and node.member.node_id not in avoided
+        ]
+        return [f"{spec.name} stays on {staying}, not on {idle}"] if staying and idle else []
     return [f"{spec.name}: {wanted} wanted of {able}, on {held}, running {running}"]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from beethoven.cluster.role_spec import RoleSpec
+from beethoven.engine.events import OutlookChanged
 from beethoven.engine.table import Report
 from tests.cluster.simulated.network import Node
 
@@ -48,6 +49,7 @@ class ClusterNode(Node):
     adopted: Any = None
     is_settled: bool = False
     is_draining: bool = False
+    outlook: OutlookChanged = field(default_factory=OutlookChanged)
     dials: set[Any] = field(default_factory=set)
 
 

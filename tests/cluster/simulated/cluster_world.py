@@ -15,9 +15,11 @@ from typing import Any
 from beethoven.cluster.member import Member
 from beethoven.cluster.membership import Membership
 from beethoven.cluster.membership_events import (
+    Due,
     HeartbeatReceived,
     LeaveRequested,
     LinkOpened,
+    MemberChanged,
     NodeDown,
     NodeLeft,
     NodeRecovered,
@@ -38,6 +40,8 @@ TICK = 0.25
 REPORT_EVERY = 5.0
 # When the first search of the locator is over.
 SEARCH = 0.7
+
+_NEWS = NodeUp | MemberChanged | NodeDown | NodeLeft | NodeSuspected | NodeRecovered
 
 
 class ClusterWorld(Network):
@@ -86,6 +90,7 @@ class ClusterWorld(Network):
             about.labels,
             about.zone,
             self.now,
+            host.name,
         )
         node = host.node = ClusterNode(host, member)
         node.roles = RoleServer(Ground(self, node), member.node_id, about.specs, self.pace)
@@ -114,6 +119,26 @@ class ClusterWorld(Network):
             self.tell(f"{host.name} is to be drained")
             node.is_draining = True
             self.feed(node, events.DrainRequested())
+
+    def foresee(self, node: ClusterNode, outlook: events.OutlookChanged):
+        """Let a node know what lies ahead of it."""
+        if node.core is not None and not node.is_paused:
+            if outlook != node.outlook:
+                self.tell(f"{node.host.name} foresees {outlook}")
+            node.outlook = outlook
+            self._deliver(node, Due(outlook.doomed))
+            self.feed(node, outlook)
+
+    def move(self, host: Host, **about: Any):
+        """Let a node say something else of itself from now on: another address, other labels."""
+        node = host.node
+        if node is not None and not node.is_paused:
+            self.tell(f"{host.name} is {about} now")
+            host.address = about.get("address", host.address)
+            self.by_address[host.address] = host
+            node.member = replace(node.member, **about)
+            self.lose_core(host)
+            self.restore_core(host)
 
     def lose_core(self, host: Host):
         node = host.node
@@ -219,6 +244,9 @@ class ClusterWorld(Network):
                 self.adopt(node, table)
             case events.SendReport():
                 self.report(node)
+            case events.Emptied(is_empty):
+                if is_empty:
+                    check_released(node)
             case events.Release():
                 check_released(node)
                 self.later(node, 0.0, lambda: self.leave(node.host))
@@ -249,6 +277,7 @@ class ClusterWorld(Network):
         node.sequence, node.reported_at = 0, self.now
         node.is_settled = node.is_welcome = node.is_draining = False
         node.here = node.last_report = node.adopted = None
+        node.outlook = events.OutlookChanged()
         node.dials.clear()
         life = int(self.now * 1000)
         state = node.state = CoordinatorState(node.member, self.settings, life=life)
@@ -307,7 +336,7 @@ class ClusterWorld(Network):
             if node.core is not core:
                 return  # it died in the middle of this
             self._perform(node, effect)
-            if isinstance(effect, NodeUp | NodeDown | NodeLeft | NodeSuspected | NodeRecovered):
+            if isinstance(effect, _NEWS):
                 is_news = True
                 self._changed(node, effect)
         if node.core is not core:

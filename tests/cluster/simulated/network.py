@@ -95,6 +95,8 @@ class End:
     node: Any = None
     number: int | None = None
     dialled: Address | None = None
+    # Who answered a dial: what a core server says of its node it says over links of its own.
+    answered: Member | None = None
     is_closed: bool = False
     other: "End" = field(init=False, repr=False)
     out: Pipe = field(default_factory=Pipe)
@@ -417,9 +419,10 @@ class Network:
         """Take what has come to a host."""
         if payload[0] == HELLO:
             end.node = end.host.node
-            if end.node is None:
+            if end.node is None or end.other.dialled != end.host.address:
                 self._send(end, (CLOSE, "refused"))
                 return
+            end.answered = end.node.member
         node = end.node
         if end.is_closed or node is None or end.host.node is not node:
             if payload[0] != CLOSE:
@@ -439,7 +442,7 @@ class Network:
             case ("welcome",):
                 self._send(end, (CONFIRM,))
                 self._open(node, end)
-            case ("confirm",) if node.core is None:
+            case ("confirm",) if node.core is None or end.answered != node.member:
                 self._close(end)
             case ("confirm",):
                 self._open(node, end)
@@ -491,6 +494,8 @@ class Network:
     def _judge(self, node: Node, member: Member, cause: Cause):
         """Fail if a node is called down that was well and could be reached."""
         host = self.by_address[member.address]
+        if cause is Cause.DUE:
+            return  # it is not judged by its silence
         self.downs.append((self.now, node.host, host, cause))
         accused = host.node
         if accused is None or accused.member != member:

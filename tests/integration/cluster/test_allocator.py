@@ -21,7 +21,7 @@ from tests.integration.cluster.allocator_roles import (
 )
 from tests.processes import end, is_running, wait_until
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.shared_tree]
 
 MEBIBYTE = 1024 * 1024
 

@@ -22,7 +22,7 @@ from beethoven.cluster.timing import FAST
 from beethoven.engine.messages import COORDINATION, DrainMessage
 from beethoven.runtime.poller import Poller
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.shared_tree]
 
 KEYRING = Keyring((b"0123456789abcdef0123456789abcdef",))
 OTHER = Keyring((b"another cookie, another cluster!",))

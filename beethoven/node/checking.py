@@ -34,8 +34,6 @@ def checked_settings(file: str, overrides: Mapping[str, str]) -> NodeSettings:
     """
     Return the settings of a file whose roles can all be loaded.
 
-    The folder of the file is put on the module search path, here and for every role.
-
     Args:
         file: The path.
         overrides: `BEETHOVEN_*` variables that count more than the environment's.
@@ -43,30 +41,55 @@ def checked_settings(file: str, overrides: Mapping[str, str]) -> NodeSettings:
     Raises:
         ConfigError: Something is wrong; every problem is in it.
     """
-    path = Path(file)
-    folder = str(path.absolute().parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
     environ = {**os.environ, **overrides}
-    settings = read_settings(path, environ)
-    problems = cookie_problems(path, settings, environ)
-    roles = list(settings.roles)
-    while roles:
-        # A module may end Python when it is imported: the others are looked at all the same.
-        problems += _problems_in_a_copy(roles)
-    if problems:
-        raise ConfigError(problems)
+    settings = read_settings(Path(file), environ)
+    check(settings, file, environ)
     return settings
 
 
-def cookie_problems(path: Path, settings: NodeSettings, environ: Mapping[str, str]) -> list[str]:
+def check(settings: NodeSettings, file: str, environ: Mapping[str, str]) -> None:
+    """
+    Check that the roles of a configuration can be loaded, and its cookie.
+
+    The folder of the file is put on the module search path, here and for every role.
+
+    Args:
+        settings: What the configuration says.
+        file: The configuration, as its user names it.
+        environ: The variables of the environment.
+
+    Raises:
+        ConfigError: Something is wrong; every problem is in it.
+    """
+    problems = [*cookie_problems(file, settings, environ), *loading_problems(settings)]
+    if problems:
+        raise ConfigError(problems)
+
+
+def loading_problems(settings: NodeSettings) -> list[str]:
+    """
+    Return why roles of a configuration cannot be loaded.
+
+    The folder of the file is put on the module search path, here and for every role.
+    """
+    folder = str(settings.path.parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    roles, problems = list(settings.roles), []
+    while roles:
+        # A module may end Python when it is imported: the others are looked at all the same.
+        problems += _problems_in_a_copy(roles)
+    return problems
+
+
+def cookie_problems(file: str, settings: NodeSettings, environ: Mapping[str, str]) -> list[str]:
     """
     Return what is wrong with the cluster's secret, or with not having one.
 
     The user's own cookie is not made here: a check leaves nothing behind.
 
     Args:
-        path: The configuration, as its user names it.
+        file: The configuration, as its user names it.
         settings: What it says.
         environ: The variables of the environment.
     """
@@ -74,9 +97,12 @@ def cookie_problems(path: Path, settings: NodeSettings, environ: Mapping[str, st
     networks = [network(settings)]
     if settings.bind is not None:
         networks.append(network_of(settings.bind))
+    if settings.use_az_net:
+        # What a service beyond this machine says leads to a network beyond it.
+        networks.append(network_of(settings.azure.endpoint.host))
     for each in networks:
         if problem := requires_cookie(each, source):
-            return [f"{path}: beethoven.cookie_file: {problem}"]
+            return [f"{file}: beethoven.cookie_file: {problem}"]
     try:
         if source is not CookieSource.USER or user_cookie_file(environ).exists():
             load_keyring(settings.cookie_file, environ)

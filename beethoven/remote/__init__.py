@@ -1,0 +1,1 @@
+"""Calls to and from other nodes."""
