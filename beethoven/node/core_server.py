@@ -133,7 +133,8 @@ class CoreServer(Role):
         # Those who are well are linked again by then.
         self.send_after(args.timing.convergence, "catch_up")
         self.leave_taking.go_on()
-        self._foresight.go_on()
+        if (outlook := self._foresight.remembered()) is not None:
+            self._heed(outlook)
 
     def terminate(self, reason: ExitReason) -> None:
         self._desk.close()
@@ -173,10 +174,7 @@ class CoreServer(Role):
             case ("go",):
                 self.leave_taking.hasten(self._foresight.hurried_at)
             case ("outlook", Outlook() as outlook):
-                self._foresight.look(outlook)
-                self.leave_taking.wait_for(outlook.hand_over_until)
-                if outlook.is_leaving:
-                    self.leave_taking.withdraw()
+                self._heed(outlook)
             case _:
                 super().handle_cast(request)
 
@@ -319,6 +317,12 @@ class CoreServer(Role):
         """Tell the role server again what it has missed."""
         if self._assigned is not None and self._assigned.stamp != stamp:
             self.assign(self._assigned)
+
+    def _heed(self, outlook: Outlook) -> None:
+        self._foresight.look(outlook)
+        self.leave_taking.wait_for(outlook.hand_over_until)
+        if outlook.is_leaving:
+            self.leave_taking.withdraw()
 
     def _leave(self) -> None:
         self.leave_taking.begin(self._foresight.hurried_at)

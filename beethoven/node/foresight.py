@@ -59,18 +59,22 @@ class Foresight:
         self._file = Path(folder, _FILE)
         self._outlook = CALM
 
-    def go_on(self) -> None:
-        """Take the outlook that a predecessor had last, if there was one."""
-        with contextlib.suppress(OSError):
-            self.look(pickle.loads(self._file.read_bytes()))
+    def remembered(self) -> Outlook | None:
+        """Return the outlook that a predecessor had last, or None if it had none."""
+        try:
+            outlook: Outlook = pickle.loads(self._file.read_bytes())
+        except OSError:
+            return None
+        return outlook
 
     def look(self, outlook: Outlook) -> None:
         """Take an outlook."""
         before, self._outlook = self._outlook, outlook
         if outlook != before:
-            self._log(before, outlook)
+            # What is told has been written: a successor knows no less.
             with contextlib.suppress(OSError):
                 write_whole(self._file, pickle.dumps(outlook, 5))
+            self._log(before, outlook)
         if outlook.leave_at is not None and outlook.leave_at != before.leave_at:
             # Whoever has told of it may be dead by then.
             left = max(0.0, outlook.leave_at - clock.elapsed())
