@@ -15,6 +15,7 @@ import tempfile
 import threading
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from beethoven.runtime import connection, owner
@@ -22,7 +23,12 @@ from beethoven.runtime.here import here
 from beethoven.runtime.unixsocket import connect
 from tests.processes import TOKEN, started_here, wait_until
 
-_PATIENCE = 3.0
+_PATIENCE = 10.0
+
+
+# How long an example takes says more about the machine than about what is tested.
+hypothesis.settings.register_profile("beethoven", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("beethoven")
 
 
 def pytest_configure(config):

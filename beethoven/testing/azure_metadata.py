@@ -374,7 +374,7 @@ class AzureMetadata:
         """Return whether to answer, once the scheduled events are there."""
         with self._changed:
             if is_for_events(request) and self._switched_on_at is None:
-                self._switched_on_at = self._now() + self._switching_on
+                self._switched_on_at = request.at + self._switching_on
             until = self._switched_on_at or 0.0
             while is_for_events(request) and not self._is_closed and self._now() < until:
                 self.fabric.clock.wait(self._changed, until)

@@ -53,7 +53,7 @@ def test_an_orderly_end_gives_the_caller_its_reason_and_no_report(log, reason):
         for ref in (tree.child("it"), Account.start_link(), AsyncAccount.start_link()):
             ended = crash(ref, roles.end, reason)
             assert ended == reason or str(ended) == reason
-    assert not any(log.of(event) for event in REPORTS), log.text
+    assert not any(log.of(event) for event in REPORTS), log.read()
 
 
 @proves("G14")

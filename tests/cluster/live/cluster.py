@@ -189,6 +189,8 @@ class Cluster:
             "BEETHOVEN_LISTENER_PORT": str(self.port),
             "BEETHOVEN_CLUSTER_NET_MASK": str(_MASK),
             "BEETHOVEN_TIMING": preset,
+            # A node that was the first by a second takes all, and would lose some of it meanwhile.
+            "BEETHOVEN_REBALANCE": "false",
             **(environ or {}),
         }
         self.players = [Player(number, folder / f"node-{number}.log") for number in range(nodes)]

@@ -13,7 +13,7 @@ from tests.nodes import Node, write
 from tests.processes import wait_until
 
 HERE = Path(__file__).parent
-FAST = "[beethoven]\ntiming = 'fast'\ncluster_net_mask = 28\n"
+FAST = "[beethoven]\ntiming = 'fast'\ncluster_net_mask = 28\nrebalance = false\n"
 
 
 class Apart:
