@@ -132,6 +132,10 @@ class CoreServer(Role):
         self.send_after(TICK, "coordinate")
         # Those who are well are linked again by then.
         self.send_after(args.timing.convergence, "catch_up")
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Go on with what a predecessor had begun, or had been told to begin."""
         self.leave_taking.go_on()
         if (outlook := self._foresight.remembered()) is not None:
             self._heed(outlook)
