@@ -27,8 +27,9 @@ from beethoven.tasks.task_process import TaskProcess
 from beethoven.tasks.work import Work, pack, work_of
 from beethoven.vocabulary import Restart
 
-# So long a task that is ending may still count, in seconds.
-_LAST_MOMENTS: Final = 0.5
+# So long the process of a task whose result is out may take to end, in seconds: that is a moment,
+# but a busy machine may make much of it.
+_LAST_MOMENTS: Final = 5.0
 
 
 class TaskSupervisorRef(StoppedAtEnd):

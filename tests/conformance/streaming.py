@@ -4,6 +4,7 @@ What tasks and consumers of streams do in tests.
 Children import this module, so it imports little.
 """
 
+import atexit
 import contextlib
 import ctypes
 import os
@@ -30,6 +31,12 @@ from tests.integration.roles import Puppet
 
 def double(item: int) -> int:
     return 2 * item
+
+
+def double_and_end_late(item: int, seconds: float) -> int:
+    """Double an item, in a process that takes so long to end when that has been told."""
+    atexit.register(threading.Event().wait, seconds)
+    return double(item)
 
 
 def power(exponent: int, item: int) -> int:

@@ -81,7 +81,8 @@ def test_a_task_is_a_child_of_the_supervisor_and_linked_to_who_asked(tasks, cons
     wait_until(lambda: consumer.call((roles.seen,)))
     [down] = consumer.call((roles.seen,))
     assert (down.ref, down.reason) == (ref, NORMAL)
-    assert tasks.children() == []
+    # Who is linked hears of the end before the supervisor does.
+    wait_until(lambda: not tasks.children())
 
 
 @pytest.mark.parametrize(
@@ -161,6 +162,12 @@ def test_a_task_whose_result_is_out_no_longer_counts():
             assert isinstance(tasks.async_nolink(streaming.fail).yield_(), Exited)
 
 
+def test_a_process_that_takes_its_time_to_end_is_waited_for_when_its_place_is_needed():
+    with TaskSupervisor.start_link(max_children=1) as tasks:
+        assert tasks.async_(streaming.double_and_end_late, 1, 1.0).await_() == 2
+        assert tasks.async_(streaming.double, 2).await_() == 4
+
+
 def test_a_task_whose_result_nobody_takes_counts():
     """Not even a result so large that only a part of it is on its way."""
     with TaskSupervisor.start_link(max_children=1) as tasks:
@@ -215,8 +222,8 @@ def test_a_permanent_task_is_run_again(tmp_path):
         wait_until(lambda: len(list(tmp_path.iterdir())) == 1)
         first.exit("kill")
         wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
-        [again] = tasks.children()
-        assert again != first
+        wait_until(lambda: [each.status for each in tasks.which_children()] == ["running"])
+        assert tasks.children() != [first]
 
 
 def test_other_tasks_are_run_once(tasks, tmp_path):
