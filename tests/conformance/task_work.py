@@ -247,18 +247,19 @@ def run_many(role: Puppet, count: int) -> tuple[int, int]:
 
 
 async def await_in_coroutine(role: Puppet, function: Any, *arguments: Any) -> Any:
-    """Wait for a task while another coroutine works. Return the result and how often that ran."""
+    return await Task.async_(function, *arguments)
+
+
+async def await_what_a_coroutine_lets_go_on(role: Puppet, path: str) -> Any:
+    """Return the result of a task that ends when another coroutine has had some turns."""
     import asyncio
 
-    turns = 0
-
     async def work() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
+        for _ in range(10):
             await asyncio.sleep(0.001)
+        touch(path)
 
     beside = asyncio.get_running_loop().create_task(work())
-    result = await Task.async_(function, *arguments)
-    beside.cancel()
-    return result, turns
+    result = await Task.async_(wait_for, path, "done")
+    await beside
+    return result

@@ -180,8 +180,8 @@ def test_a_task_that_is_late_is_none_and_runs_on(tmp_path):
 
 @proves("E235")
 def test_tasks_that_are_late_are_killed_if_that_is_wanted(held):
-    done = Task.async_(work.double, 1)
-    assert yield_many([held, done], 1, on_timeout="kill_task") == [(held, None), (done, Ok(2))]
+    done = over(Task.async_(work.double, 1))
+    assert yield_many([held, done], 0.1, on_timeout="kill_task") == [(held, None), (done, Ok(2))]
     assert not held.ref.is_alive()
 
 
