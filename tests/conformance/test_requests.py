@@ -14,6 +14,7 @@ from beethoven import (
     Reply,
     Request,
     RequestCollection,
+    debug,
     reply,
     send_request,
 )
@@ -104,10 +105,11 @@ ENDS = {
 def test_a_process_that_ends_fails_the_requests_that_wait_and_no_reply_before(
     puppet, ending, reason
 ):
-    puppet.cast((roles.sleep, 0.1))
+    debug.suspend(puppet)
     before = send_request(puppet, (roles.answer, "before"))
     ends = send_request(puppet, ending)
     behind = send_request(puppet, (roles.answer, "behind"))
+    debug.resume(puppet)
     assert reason_of(behind.receive_response()) == reason
     assert reason_of(ends.receive_response()) == reason
     assert before.receive_response() == Reply("before")
@@ -151,9 +153,10 @@ def test_requests_keep_their_place_among_calls_and_casts(puppet):
 
 
 def test_a_request_is_bound_to_one_incarnation(puppet):
-    puppet.cast((roles.sleep, 0.1))
+    debug.suspend(puppet)
     request = send_request("puppet", (roles.end,))
     behind = send_request("puppet", (roles.answer, 1))
+    debug.resume(puppet)
     assert reason_of(request.receive_response()) == "normal"
     successor = Puppet.start_link(name="puppet")
     assert reason_of(behind.receive_response()) == "normal"
