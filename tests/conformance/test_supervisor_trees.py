@@ -206,6 +206,8 @@ def test_names_are_free_and_taken_anew_whatever_ends_their_holders() -> None:
         before, first = whereis("inner"), whereis("worker")
         assert before is not None
         crash(before)
+        # As long as the old worker has its name, each new supervisor fails to start.
+        renewed("worker", first)
         middle = renewed("inner", before)
         # A name is held before the start is complete; one that fails then ends the supervisor.
         first = SupervisorRef(middle).child("w")
