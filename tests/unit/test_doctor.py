@@ -350,10 +350,10 @@ def test_a_silent_service_is_given_up_in_time():
         return Unanswered(question.purpose, "late")
 
     provider = Scripted(deadline=0.0)
-    found = glance(provider, hang, 0.1)
+    found = glance(provider, hang, 1.0)
     answer.set()
     assert (found.site, found.notices) == (None, None)
-    assert 0.1 <= found.took < 2.0
+    assert 1.0 <= found.took < 30.0
     assert Ticked() in provider.seen
 
 

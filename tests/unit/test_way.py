@@ -11,6 +11,7 @@ from beethoven.errors import CallTimeout, NodeNotFound, NoProcess, RoleNotRunnin
 from beethoven.remote import calls
 from beethoven.remote.calls import Until
 from beethoven.remote.way import TcpWay, Way, why
+from tests.processes import shortest
 
 NODE = NodeEntry("id1", "one", "127.0.0.1:1")
 TOLD = Directory((NODE,), {"orders": RoleEntry(1, {"id1": "running"})})
@@ -58,10 +59,14 @@ def test_a_role_is_found_by_the_old_directory_and_a_new_one_waited_for():
     way.directory(1.0)
     way.forget()
     assert str(calls.ref(way, "orders", None)) == "orders on one"
-    began = clock.monotonic()
-    with pytest.raises(RoleNotRunning, match="has no role 'new', as far as was told"):
-        calls.call(way, "new", "request", 0.3, None)
-    assert 0.2 < clock.monotonic() - began < 2.0
+
+    def vain_call() -> float:
+        began = clock.monotonic()
+        with pytest.raises(RoleNotRunning, match="has no role 'new', as far as was told"):
+            calls.call(way, "new", "request", 0.3, None)
+        return clock.monotonic() - began
+
+    assert 0.2 < shortest(vain_call, 2.0) < 2.0
 
 
 def test_a_role_whose_only_node_has_vanished_is_waited_for():
@@ -69,10 +74,14 @@ def test_a_role_whose_only_node_has_vanished_is_waited_for():
     way = Slow(TOLD, *[without] * 100)
     way.directory(1.0)
     way.forget()
-    began = clock.monotonic()
-    with pytest.raises(RoleNotRunning, match="'orders' does not run: it has no instance"):
-        calls.call(way, "orders", "request", 0.3, None)
-    assert 0.2 < clock.monotonic() - began < 2.0
+
+    def vain_call() -> float:
+        began = clock.monotonic()
+        with pytest.raises(RoleNotRunning, match="'orders' does not run: it has no instance"):
+            calls.call(way, "orders", "request", 0.3, None)
+        return clock.monotonic() - began
+
+    assert 0.2 < shortest(vain_call, 2.0) < 2.0
     with pytest.raises(RoleNotRunning, match="has no role 'unheard'"):
         calls.call(way, "unheard", "request", 60, None)
 
