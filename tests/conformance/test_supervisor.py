@@ -270,7 +270,7 @@ def test_crashes_further_apart_than_the_window_never_end_the_supervisor(stage: S
 def test_one_for_one_replaces_only_the_crashed_child_and_ends_at_the_third_of_two(
     stage: Stage,
 ) -> None:
-    stage.tree("a", "b", max_restarts=2)
+    stage.tree("a", "b", max_restarts=2, max_seconds=60)
     untouched = stage.process("b")
     stage.crash("a", "a")
     assert stage.process("b") == untouched
@@ -286,7 +286,7 @@ def test_a_child_that_never_starts_again_spends_exactly_the_intensity_then_all_e
     stage: Stage, strategy: str
 ) -> None:
     stage.starts("b", Up(), Fail())
-    stage.tree("a", "b", strategy=strategy, max_restarts=4)
+    stage.tree("a", "b", strategy=strategy, max_restarts=4, max_seconds=60)
     stage.end("b" if strategy == "one_for_one" else "a")
     assert stage.exit() == "shutdown"
     assert stage.story("start").count("start b") == 1 + 4
@@ -295,7 +295,7 @@ def test_a_child_that_never_starts_again_spends_exactly_the_intensity_then_all_e
 
 @proves("S32")
 def test_one_for_all_replaces_every_child_and_ends_at_the_third_of_two(stage: Stage) -> None:
-    stage.tree("a", "b", "c", strategy="one_for_all", max_restarts=2)
+    stage.tree("a", "b", "c", strategy="one_for_all", max_restarts=2, max_seconds=60)
     before = set(stage.processes().values())
     stage.crash("b")
     assert not before & set(stage.processes().values())
@@ -321,7 +321,7 @@ def test_one_for_all_begins_again_when_a_sibling_fails_to_restart(stage: Stage) 
 
 @proves("S41")
 def test_rest_for_one_restarts_the_later_ones_and_ends_at_the_third_of_two(stage: Stage) -> None:
-    stage.tree("a", "b", "c", strategy="rest_for_one", max_restarts=2)
+    stage.tree("a", "b", "c", strategy="rest_for_one", max_restarts=2, max_seconds=60)
     untouched = stage.process("a")
     stage.crash("b")
     assert stage.story()[3:] == [
@@ -539,7 +539,7 @@ def test_children_dead_at_once_count_once_under_one_for_all_and_each_under_one_f
 
 
 def test_children_dead_at_once_may_exceed_the_intensity_together(stage: Stage) -> None:
-    stage.tree("a", "b", max_restarts=1)
+    stage.tree("a", "b", max_restarts=1, max_seconds=60)
     stage.kill("a", "b")
     assert stage.exit() == "shutdown"
 

@@ -238,7 +238,7 @@ def renewed(name: str, before: Ref | None) -> Ref:
 
 @proves("S56")
 def test_a_tree_of_three_levels_restarts_what_it_must_and_no_more(journal: Journal) -> None:
-    inner = Supervisor.child_spec("inner", journal.workers("xy"), max_restarts=1)
+    inner = Supervisor.child_spec("inner", journal.workers("xy"), max_restarts=1, max_seconds=60)
     children = [journal.worker("a"), inner, journal.worker("b")]
     with tree(*children, strategy="one_for_all") as supervisor:
         before = pids(supervisor)
