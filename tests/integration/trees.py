@@ -117,10 +117,11 @@ class Journal:
         return [self.worker(child_id, **options) for child_id in ids]
 
     def lines(self) -> list[Line]:
-        """Return what has been written."""
+        """Return what has been written, but for a line that still is."""
         if not self.path.exists():
             return []
-        rows = (line.split("\t") for line in self.path.read_text("utf-8").splitlines())
+        whole = self.path.read_text("utf-8").rpartition("\n")[0]
+        rows = (line.split("\t") for line in whole.splitlines())
         return [Line(int(at) / 1e9, int(pid), who, event, why) for at, pid, who, event, why in rows]
 
     def story(self, *events: str) -> list[str]:
