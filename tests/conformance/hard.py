@@ -16,12 +16,15 @@ PATIENT = 1000
 
 def kill(pid: int) -> None:
     """Kill a process that may have ended already."""
+    # To the kernel 0 is everybody here, the run of the tests included.
+    assert pid > 0, "nobody has told the pid yet"
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
 
 
 def freeze(pid: int) -> None:
     """Have a process do nothing from now on, whatever it is told."""
+    assert pid > 0, "nobody has told the pid yet"
     os.kill(pid, signal.SIGSTOP)
     wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
 
@@ -75,6 +78,18 @@ def latest(journal: Journal) -> list[tuple[str, int]]:
 
 def is_whole(supervisor: SupervisorRef) -> bool:
     return set(statuses(supervisor).values()) == {"running"}
+
+
+def pid_of(supervisor: SupervisorRef, child_id: str) -> int:
+    """Return the pid of a child's process, once it has one and the supervisor knows it."""
+    found: list[int] = []
+
+    def is_known() -> bool:
+        found[:] = [pids(supervisor)[child_id]]
+        return found[0] > 0
+
+    wait_until(is_known)
+    return found[0]
 
 
 def entry(supervisor: SupervisorRef, child_id: str) -> ChildEntry:

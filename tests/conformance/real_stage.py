@@ -1,7 +1,5 @@
 """The stage of real processes: a supervisor, actors for children, and a witness of every end."""
 
-import os
-import signal
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from beethoven.errors import CallError
 from beethoven.runtime.reason import KILLED, SHUTDOWN, ExitReason
 from beethoven.runtime.reference import ask_to_stop
 from tests.conformance.actor import Actor, Part
+from tests.conformance.hard import frozen, kill
 from tests.conformance.stage import Stage
 from tests.integration import roles
 from tests.processes import end, is_running, wait_until
@@ -125,11 +124,10 @@ class RealStage(Stage):
 
     def kill(self, *child_ids: str) -> None:
         victims = [self._ref(child_id) for child_id in child_ids]
-        os.kill(self.supervisor.ref.pid, signal.SIGSTOP)
-        for victim in victims:
-            os.kill(victim.pid, signal.SIGKILL)
-            wait_until(lambda pid=victim.pid: not is_running(pid))  # type: ignore[misc]
-        os.kill(self.supervisor.ref.pid, signal.SIGCONT)
+        with frozen(self.supervisor.ref.pid):
+            for victim in victims:
+                kill(victim.pid)
+                wait_until(lambda pid=victim.pid: not is_running(pid))  # type: ignore[misc]
         self._until_heard(*victims)
 
     def _ref(self, child_id: str) -> Ref:

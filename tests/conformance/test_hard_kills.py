@@ -26,6 +26,7 @@ from tests.conformance.hard import (
     is_whole,
     kill,
     latest,
+    pid_of,
     running,
     story,
     times,
@@ -217,7 +218,7 @@ def await_lines(journal, count):
 
 def replace_inner(it: Scene) -> None:
     """Kill the supervisor and wait until all is well again."""
-    victim = pids(it.root)["inner"]
+    victim = pid_of(it.root, "inner")
     kill(victim)
     it.flag.unlink(missing_ok=True)
     wait_until(lambda: is_settled(it, victim))
