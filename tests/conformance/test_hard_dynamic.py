@@ -122,12 +122,14 @@ def restarts(pool, journal):
 
 def terminates(pool, journal):
     """Await the end of a child."""
+    journal.flag("lingers")
     pool.ref.cast(("terminate_child", "b"))
     wait_until(lambda: times(journal, "stopping b"))
 
 
 def gives_up(pool, journal):
     """Stop all children, since one has died too often."""
+    journal.flag("lingers")
     kill(instances(journal, "c")[-1])
     wait_until(lambda: times(journal, "stopping b"))
 
@@ -141,7 +143,8 @@ def test_one_that_is_killed_in_the_middle_is_replaced_empty(journal, script, max
     with tree(spec, journal.worker("z")) as root:
         pool = DynamicSupervisorRef(root.child("pool"))
         pool.start_child(journal.worker("a", fails=str(journal.folder / "flag")))
-        pool.start_child(journal.worker("b", stop=0.4, stray=True))
+        lingers = str(journal.folder / "lingers")
+        pool.start_child(journal.worker("b", lingers=lingers, stray=True))
         pool.start_child(journal.worker("c"))
         script(pool, journal)
         kill(pool.ref.pid)

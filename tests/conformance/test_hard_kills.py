@@ -5,7 +5,6 @@ However far it had come with what it was doing: nobody of the old generation liv
 new one begins before, and in the end the whole subtree runs once.
 """
 
-import contextlib
 import signal
 import threading
 from collections.abc import Callable
@@ -239,11 +238,13 @@ def in_background(function, *arguments):
 
 
 def test_a_supervisor_that_is_killed_while_it_stops_is_stopped_and_stays_so(journal):
-    inner = Supervisor.child_spec("inner", [journal.worker("a"), journal.worker("b", stop=0.5)])
+    slow = journal.worker("b", lingers=journal.flag("lingers"))
+    inner = Supervisor.child_spec("inner", [journal.worker("a"), slow])
     with tree(journal.worker("z"), inner, max_restarts=0) as root:
         thread, outcome = in_background(root.terminate_child, "inner")
         wait_until(lambda: times(journal, "stopping b"))
         kill(pids(root)["inner"])
+        journal.lower("lingers")
         thread.join()
         assert outcome == [None]
         assert statuses(root) == {"z": "running", "inner": "stopped"}
@@ -269,7 +270,7 @@ def test_a_child_that_is_added_when_its_supervisor_is_killed_goes_with_it(journa
 
 def test_a_killed_supervisor_is_replaced_before_the_group_of_its_own_goes_on(journal):
     """It is a member of a group: those after it stop, it is replaced, they start again."""
-    inner = Supervisor.child_spec("inner", [journal.worker("b", stop=0.3, stray=True)])
+    inner = Supervisor.child_spec("inner", [journal.worker("b", stop=0.1, stray=True)])
     children = [journal.worker("a"), inner, journal.worker("c")]
     with tree(*children, strategy="rest_for_one") as root:
         kill(pids(root)["inner"])
@@ -283,13 +284,15 @@ def test_a_killed_supervisor_is_replaced_before_the_group_of_its_own_goes_on(jou
 
 
 def test_a_supervisor_that_is_killed_while_one_below_it_gives_up_is_replaced_whole(journal):
-    children = [journal.worker("i", stop=0.4, stray=True), journal.worker("w")]
+    slow = journal.worker("i", lingers=journal.flag("lingers"), stray=True)
+    children = [slow, journal.worker("w")]
     inner = Supervisor.child_spec("inner", children, max_restarts=0)
     middle = Supervisor.child_spec("middle", [journal.worker("m"), inner])
     with tree(journal.worker("r"), middle, max_restarts=1) as root:
         kill(instances(journal, "w")[-1])
         wait_until(lambda: times(journal, "stopping i"))
         kill(pids(root)["middle"])
+        journal.lower("lingers")
         wait_until(lambda: times(journal, "up w") == 2 and is_whole(root))
         assert running(journal) == latest(journal)
         assert len(instances(journal, "r")) == 1
@@ -308,8 +311,10 @@ def test_three_supervisors_killed_at_once_are_replaced_from_the_top(journal):
             highest.ref.pid,
         ]
         old = [pid for child_id, pid in running(journal) if child_id != "r"]
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(frozen(root.ref.pid))
+        with frozen(root.ref.pid):
+            # None of them may act upon the death of another before its own.
+            for victim in victims:
+                freeze(victim)
             for victim in victims:
                 kill(victim)
         wait_until(lambda: times(journal, "up i") == 2 and is_whole(root))
@@ -329,4 +334,4 @@ def test_the_tree_of_a_killed_root_is_gone_with_those_that_are_stuck(journal, nu
         freeze(instances(journal, "c")[-1])
         kill(root.ref.pid)
         root.wait(10)
-        wait_until(lambda: running(journal) == [], timeout=1.0)
+        wait_until(lambda: running(journal) == [])

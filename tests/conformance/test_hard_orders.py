@@ -11,8 +11,15 @@ import threading
 import pytest
 
 from beethoven import ChildSpec, Supervisor, SupervisorRef, stop
-from beethoven.errors import ChildStartFailed, ProcessExited, StartFailed, SupervisionError
+from beethoven.errors import (
+    ChildRestarting,
+    ChildStartFailed,
+    ProcessExited,
+    StartFailed,
+    SupervisionError,
+)
 from beethoven.runtime.reason import KILLED, SHUTDOWN
+from beethoven.runtime.reference import ask_to_stop
 from tests.conformance.cases import proves
 from tests.conformance.hard import (
     PATIENT,
@@ -91,12 +98,13 @@ def test_rest_for_one_leaves_those_before_all_of_several_deaths_alone(journal):
 
 
 def test_a_death_of_one_that_was_to_be_stopped_anyway_is_no_second_restart(journal):
-    children = [*journal.workers("abc"), journal.worker("d", stop=0.4)]
+    children = [*journal.workers("abc"), journal.worker("d", lingers=journal.flag("lingers"))]
     with tree(*children, strategy="rest_for_one", max_restarts=1) as supervisor:
         before = pids(supervisor)
         kill(before["b"])
         wait_until(lambda: times(journal, "stopping d"))
         kill(before["c"])
+        journal.lower("lingers")
         wait_until(lambda: times(journal, "up d") == 2)
         assert story(journal, "up d") == (
             "stopping d, stopped d, begin b, up b, begin c, up c, begin d, up d"
@@ -105,12 +113,15 @@ def test_a_death_of_one_that_was_to_be_stopped_anyway_is_no_second_restart(journ
 
 def test_a_later_death_that_is_heard_first_is_restarted_and_then_again_with_the_earlier(journal):
     """Its start is not cut short: it comes up before anybody is told to stop."""
-    children = [*journal.workers("ab"), journal.worker("c", init=0.4, trap=False)]
+    flag = journal.folder / "hangs"
+    children = [*journal.workers("ab"), journal.worker("c", hangs=str(flag), trap=False)]
     with tree(*children, strategy="rest_for_one", max_restarts=2) as supervisor:
         before = pids(supervisor)
+        flag.touch()
         kill(before["c"])
         wait_until(lambda: times(journal, "begin c") == 2)
         kill(before["a"])
+        flag.unlink()
         wait_until(lambda: times(journal, "up c") == 3)
         assert story(journal, "up c") == (
             "begin c, up c, stopping b, stopped b, begin a, up a, begin b, up b, begin c, up c"
@@ -121,11 +132,14 @@ def test_a_later_death_that_is_heard_first_is_restarted_and_then_again_with_the_
 def test_a_death_in_the_middle_of_a_group_restart_waits_for_its_end_and_counts(
     journal, max_restarts
 ):
-    children = [journal.worker("a"), journal.worker("b", init=0.4, trap=False)]
+    flag = journal.folder / "hangs"
+    children = [journal.worker("a"), journal.worker("b", hangs=str(flag), trap=False)]
     with tree(*children, strategy="one_for_all", max_restarts=max_restarts) as supervisor:
+        flag.touch()
         kill(pids(supervisor)["a"])
         wait_until(lambda: times(journal, "begin b") == 2)
         kill(instances(journal, "a")[-1])
+        flag.unlink()
         told = "begin a, up a, begin b, up b"
         if max_restarts == 1:
             assert supervisor.wait(10) == SHUTDOWN
@@ -361,21 +375,33 @@ def test_a_tree_that_is_stopped_before_it_is_up_has_not_started(journal):
     assert story(journal, "begin c") == "stopping b, stopped b, stopping a, stopped a"
 
 
+def tell_to_stop(supervisor):
+    """Tell a supervisor to stop; return when it knows."""
+    ask_to_stop(supervisor.ref, SHUTDOWN)
+    statuses(supervisor)
+
+
 def test_a_stop_while_a_group_stops_goes_on_in_reverse_and_starts_nobody(journal):
-    children = [*journal.workers("ab"), journal.worker("c", stop=0.4)]
+    children = [*journal.workers("ab"), journal.worker("c", lingers=journal.flag("lingers"))]
     with tree(*children, strategy="one_for_all") as supervisor:
         kill(pids(supervisor)["a"])
         wait_until(lambda: times(journal, "stopping c"))
-        supervisor.stop(timeout=10)
+        tell_to_stop(supervisor)
+        journal.lower("lingers")
+        assert supervisor.wait(10) == SHUTDOWN
     assert story(journal, "up c") == "stopping c, stopped c, stopping b, stopped b"
 
 
 def test_a_stop_while_a_group_starts_undoes_it_and_starts_no_more(journal):
-    children = [journal.worker("a"), journal.worker("b", init=0.4), journal.worker("c")]
+    flag = journal.folder / "hangs"
+    children = [journal.worker("a"), journal.worker("b", hangs=str(flag)), journal.worker("c")]
     with tree(*children, strategy="one_for_all") as supervisor:
+        flag.touch()
         kill(pids(supervisor)["c"])
         wait_until(lambda: times(journal, "begin b") == 2)
-        supervisor.stop(timeout=10)
+        tell_to_stop(supervisor)
+        flag.unlink()
+        assert supervisor.wait(10) == SHUTDOWN
     assert story(journal, "up c") == (
         "stopping b, stopped b, stopping a, stopped a, begin a, up a, begin b, up b, "
         "stopping b, stopped b, stopping a, stopped a"
@@ -383,18 +409,20 @@ def test_a_stop_while_a_group_starts_undoes_it_and_starts_no_more(journal):
 
 
 def test_what_is_asked_while_a_group_restarts_is_done_after_it(journal):
-    children = [journal.worker("a"), journal.worker("b", init=0.4), journal.worker("c")]
+    flag = journal.folder / "hangs"
+    children = [journal.worker("a"), journal.worker("b", hangs=str(flag)), journal.worker("c")]
     with tree(*children, strategy="one_for_all") as supervisor:
         supervisor.terminate_child("c")
+        flag.touch()
         kill(pids(supervisor)["a"])
         wait_until(lambda: times(journal, "begin b") == 2)
         adding, added = in_background(supervisor.start_child, journal.worker("d"))
-        restarting, restarted = in_background(supervisor.restart_child, "c")
-        adding.join()
-        restarting.join()
-        assert added == [supervisor.child("d")]
         # In OTP the question waits, and is told that the group has revived it.
-        assert str(restarted[0]) == "child 'c' is restarting"
+        with pytest.raises(ChildRestarting, match="child 'c' is restarting"):
+            supervisor.restart_child("c")
+        flag.unlink()
+        adding.join()
+        assert added == [supervisor.child("d")]
     told = "begin a, up a, begin b, up b, begin c, up c, begin d, up d"
     assert told in story(journal)
 

@@ -300,16 +300,20 @@ def test_growing_fails_if_a_partition_does_not_start_and_keys_stay_where_they_ar
 
 def test_keys_are_spread_anew_before_a_partition_stops(journal):
     """And only after another has started."""
-    spec = journal.worker("w", stop=0.5, init=0.2)
+    hangs = str(journal.folder / "hangs")
+    spec = journal.worker("w", lingers=journal.flag("lingers"), hangs=hangs)
     with pool_of(spec, 2) as pool:
         pool.ref.cast(("resize", 1))
         wait_until(lambda: journal.story("stopping"))
         assert PartitionSupervisor.partitions("pool") == 1
         assert journal.story("stopped") == []
+        journal.lower("lingers")
         wait_until(lambda: journal.story("stopped"))
+        journal.flag("hangs")
         pool.ref.cast(("resize", 2))
         wait_until(lambda: journal.story("begin")[2:])
         assert PartitionSupervisor.partitions("pool") == 1
+        journal.lower("hangs")
         wait_until(lambda: PartitionSupervisor.partitions("pool") == 2)
         assert journal.story("up")[2:] == ["up w1"]
         journal.check()
@@ -405,14 +409,15 @@ def test_a_partition_that_cannot_start_undoes_the_start(journal):
 
 
 def test_a_change_of_size_while_the_supervisor_stops_is_refused(journal):
-    spec = journal.worker("w", stop=0.5)
+    spec = journal.worker("w", lingers=journal.flag("lingers"))
     pool = PartitionSupervisor.start_link(spec, name="pool", partitions=1)
     pool.ref.cast(("terminate_child", "0"))
     wait_until(lambda: journal.story("stopping"))
     ask_to_stop(pool.ref, "shutdown")
     with pytest.raises(SupervisionError, match="is stopping"):
         SupervisorRef(pool.ref)._ask("resize", 0)
-    pool.wait(10)
+    journal.lower("lingers")
+    assert pool.wait(10)
 
 
 def test_one_for_all_partitions_are_restarted_together(journal):

@@ -35,6 +35,7 @@ class Part:
         fails: While that file exists, `init` raises.
         ignores: While that file exists, `init` returns `Ignore`.
         hangs: While that file exists, `init` does not return.
+        lingers: While that file exists, `terminate` does not return.
     """
 
     journal: str
@@ -46,6 +47,7 @@ class Part:
     fails: str = ""
     ignores: str = ""
     hangs: str = ""
+    lingers: str = ""
 
 
 class Worker(Puppet):
@@ -66,8 +68,7 @@ class Worker(Puppet):
             command = "trap '' TERM; exec sleep 600"
             subprocess.Popen(["sh", "-c", command], close_fds=False, start_new_session=True)
         time.sleep(args.init)  # noqa: TID251 - a slow init is what is tested
-        while args.hangs and Path(args.hangs).exists():
-            time.sleep(0.02)  # noqa: TID251 - an init that hangs is what is tested
+        wait_while(args.hangs)
         if args.ignores and Path(args.ignores).exists():
             return Ignore
         if args.fails and Path(args.fails).exists():
@@ -78,10 +79,17 @@ class Worker(Puppet):
     def terminate(self, reason: ExitReason) -> None:
         self.note("stopping", str(reason))
         time.sleep(self.part.stop)  # noqa: TID251 - a slow terminate is what is tested
+        wait_while(self.part.lingers)
         self.note("stopped")
 
     def note(self, event: str, detail: str = "-") -> None:
         note(self.part.journal, self.part.id, event, detail)
+
+
+def wait_while(flag: str) -> None:
+    """Return as soon as there is no such file."""
+    while flag and Path(flag).exists():
+        time.sleep(0.02)  # noqa: TID251 - a callback that does not return is what is tested
 
 
 def note(journal: str, who: str, event: str, detail: str = "-") -> None:
@@ -133,6 +141,10 @@ class Journal:
         path = self.folder / name
         path.touch()
         return str(path)
+
+    def lower(self, name: str) -> None:
+        """Remove such a file."""
+        (self.folder / name).unlink()
 
     def check(self) -> None:
         """Fail if two instances of one worker ever lived at the same time."""
