@@ -12,6 +12,7 @@ from tests.conformance.actor import Actor, Part
 from tests.conformance.hard import frozen, kill
 from tests.conformance.stage import Stage
 from tests.integration import roles
+from tests.integration.trees import PERIOD
 from tests.processes import end, is_running, wait_until
 from tests.supervision_world import CRASH, Defy, Obey, Outcome
 
@@ -50,10 +51,10 @@ class RealStage(Stage):
 
     def tree(self, *children: ChildSpec | str, **flags: Any) -> None:
         specs = [self.child(each) if isinstance(each, str) else each for each in children]
-        self._take(Supervisor.start_link(specs, **flags).ref)
+        self._take(Supervisor.start_link(specs, **{"max_seconds": PERIOD, **flags}).ref)
 
     def pool(self, **flags: Any) -> None:
-        self._take(DynamicSupervisor.start_link(**flags).ref)
+        self._take(DynamicSupervisor.start_link(**{"max_seconds": PERIOD, **flags}).ref)
 
     def _take(self, ref: Ref) -> None:
         self._supervisor = DynamicSupervisorRef(ref)

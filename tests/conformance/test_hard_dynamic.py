@@ -19,7 +19,7 @@ from tests.conformance.hard import (
     running,
     times,
 )
-from tests.integration.trees import pids, statuses, tree
+from tests.integration.trees import PERIOD, pids, statuses, tree
 from tests.processes import wait_until
 
 pytestmark = pytest.mark.process
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.process
 
 def pool_of(*specs, **options):
     """Start a dynamic supervisor with these children."""
-    pool = DynamicSupervisor.start_link(**options)
+    pool = DynamicSupervisor.start_link(max_seconds=PERIOD, **options)
     for spec in specs:
         pool.start_child(spec)
     return pool
@@ -43,8 +43,8 @@ def test_each_of_several_deaths_at_once_counts(journal):
 
 def test_slow_stuck_and_frozen_children_stop_side_by_side(journal):
     children = [
-        journal.worker("slow", stop=0.4),
-        journal.worker("stuck", stop=60.0, shutdown=0.4),
+        journal.worker("slow", stop=1.0),
+        journal.worker("stuck", stop=60.0, shutdown=1.0),
         journal.worker("frozen", shutdown=0.4),
         journal.worker("brutal", shutdown="brutal_kill"),
     ]
@@ -96,11 +96,11 @@ def test_a_child_that_cannot_start_again_is_found_by_the_reference_it_had(journa
 
 def test_a_restart_that_hangs_is_killed_in_its_time_and_counts(journal):
     flag = journal.folder / "hangs"
-    child = journal.worker("a", hangs=str(flag), start_timeout=0.5)
+    child = journal.worker("a", hangs=str(flag), start_timeout=1.5)
     with pool_of(child, journal.worker("b"), max_restarts=2) as pool:
         flag.touch()
         kill(pids(pool)["a"])
-        assert pool.wait(10) == SHUTDOWN
+        assert pool.wait(30) == SHUTDOWN
     assert times(journal, "begin a") == 3
     assert journal.story("stopped") == ["stopped b"]
 

@@ -19,6 +19,9 @@ from typing import Any, NamedTuple
 from beethoven import ChildSpec, ExitReason, Ignore, Supervisor, SupervisorRef
 from tests.integration.roles import Puppet
 
+# In so many seconds a budget of restarts is to be spent: on a busy machine five may be too few.
+PERIOD = 60.0
+
 
 @dataclass(frozen=True)
 class Part:
@@ -152,9 +155,11 @@ class Journal:
 
 
 @contextmanager
-def tree(*children: ChildSpec, **options: Any) -> Iterator[SupervisorRef]:
+def tree(
+    *children: ChildSpec, max_seconds: float = PERIOD, **options: Any
+) -> Iterator[SupervisorRef]:
     """Run a supervisor of these children for the length of a block."""
-    with Supervisor.start_link(children, **options) as supervisor:
+    with Supervisor.start_link(children, max_seconds=max_seconds, **options) as supervisor:
         yield supervisor
 
 
