@@ -31,7 +31,9 @@ class NotWilling(Role):
 
     def init(self, args: tuple[str, str]) -> Any:
         way, path = args
-        Path(path).write_text(str(os.getpid()), "ascii")
+        draft = Path(path).with_suffix(".draft")
+        draft.write_text(str(os.getpid()), "ascii")
+        draft.replace(path)
         match way:
             case "stop":
                 raise Stop("why")
@@ -135,6 +137,12 @@ def be_idle_with_a_timer(role: Puppet, seconds: float) -> None:
     role.send_after(0.1, "over")
     role.idle_timeout(seconds)
     role.send_after(seconds, "rung")
+
+
+def be_idle_between_timers(role: Puppet, first: float, idle: float, last: float) -> None:
+    role.send_after(first, "tick")
+    role.send_after(last, "over")
+    role.idle_timeout(idle, "silence")
 
 
 def be_idle_after(role: Puppet, seconds: float, message: Any) -> None:

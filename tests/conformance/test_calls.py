@@ -24,13 +24,13 @@ from beethoven.errors import (
     ProcessExited,
     SpecError,
 )
-from tests.conformance import asking
+from tests.conformance import asking, servers
 from tests.conformance.cases import proves
 from tests.conformance.responses import error_of, unwrap
 from tests.conformance.watching import seen, seen_when_all_is_quiet, wait_for_seen
 from tests.integration import roles
 from tests.integration.roles import AsyncPuppet, Puppet, Unpicklable
-from tests.processes import end, is_running
+from tests.processes import end, is_running, shortest
 
 pytestmark = pytest.mark.process
 
@@ -150,10 +150,15 @@ def test_a_request_finds_its_target_by_a_via_name(names, asker):
 def test_an_abcast_reaches_all_that_are_there_and_never_fails(puppet, other):
     gone = Puppet.start_link()
     gone.stop()
-    before = clock.monotonic()
-    abcast(["nobody", "puppet", gone, other], (roles.note, "all"))
-    assert clock.monotonic() - before < 1
-    assert seen(puppet) == seen(other) == ["all"]
+
+    def take() -> float:
+        before = clock.monotonic()
+        abcast(["nobody", "puppet", gone, other], (roles.note, "all"))
+        return clock.monotonic() - before
+
+    assert shortest(take, 1.0) < 1
+    assert seen(puppet) == seen(other)
+    assert set(seen(puppet)) == {"all"}
     with pytest.raises(SpecError, match="can be pickled"):
         abcast([puppet], Unpicklable())
 
@@ -196,27 +201,29 @@ def test_several_processes_are_stopped_by_one_multi_call(puppet, other):
 
 
 @proves("G30", "G31")
-def test_a_multi_call_waits_no_longer_than_told_and_nothing_leaks(asker, puppet, other):
+def test_a_multi_call_waits_no_longer_than_told_and_nothing_leaks(asker, puppet, other, tmp_path):
     dead = Puppet.start_link()
     os.kill(dead.pid, signal.SIGKILL)
     suspended, crashes = Puppet.start_link(), Puppet.start_link(name="crashes")
     crashes.cast((roles.crash,))
-    puppet.cast((roles.sleep, 0.7))
+    path = tmp_path / "go on"
+    puppet.cast((servers.until, str(path)))
     os.kill(suspended.pid, signal.SIGSTOP)
     paused = Puppet.start_link(name="paused")
     debug.suspend(paused)
     targets = [puppet, "other", dead, suspended, "paused", "crashes", "nobody"]
     before = clock.monotonic()
-    request = (asking.multi_call_others, targets, (roles.answer, "here"), 0.4)
-    replies, bad = asker.call(request)
-    assert clock.monotonic() - before < 2
+    request = (asking.multi_call_others, targets, (roles.answer, "here"), 1.0)
+    replies, bad = asker.call(request, timeout=30)
+    assert clock.monotonic() - before < 5
     assert replies == {"other": "here"}
     assert set(bad) == set(targets) - {"other"}
     for late in (puppet, suspended, "paused"):
         assert isinstance(bad[late], CallTimeout)
-        assert "no reply within 0.4 s" in str(bad[late])
+        assert "no reply within 1 s" in str(bad[late])
     for gone in (dead, "crashes", "nobody"):
         assert isinstance(bad[gone], NoProcess | ProcessExited)
+    path.touch()
     os.kill(suspended.pid, signal.SIGCONT)
     debug.resume(paused)
     for ref in (puppet, suspended, paused):
