@@ -95,10 +95,12 @@ def test_a_child_that_ignores_its_start_is_kept_without_a_process(journal):
 def test_a_child_that_dies_while_a_later_one_starts_is_restarted_and_the_start_goes_on(journal):
     fleeting = ChildSpec("fleeting", Fleeting, str(journal.folder / "been"))
     with tree(fleeting, journal.worker("slow", init=0.5)) as supervisor:
-        wait_until(lambda: statuses(supervisor)["fleeting"] == "running")
-        [entry] = [each for each in supervisor.which_children() if each.id == "fleeting"]
-        assert entry.restarts == 1
-        assert str(entry.last_exit) == "exit code 7"
+
+        def fleeting_one():
+            return next(each for each in supervisor.which_children() if each.id == "fleeting")
+
+        wait_until(lambda: (fleeting_one().status, fleeting_one().restarts) == ("running", 1))
+        assert str(fleeting_one().last_exit) == "exit code 7"
 
 
 class Fleeting(Role):
