@@ -226,7 +226,7 @@ class ForkServer:
         Path(names.socket_path(self._folder, life.identity)).unlink(missing_ok=True)
         published.withdraw(self._folder, life.identity)
         self._deaths[life.identity] = message = deaths.wait_status(
-            status, out_of_memory=self._is_memory(status)
+            status, out_of_memory=not life.was_killed and self._is_memory(status)
         )
         if len(self._deaths) > _KEPT_DEATHS:
             self._deaths.popitem(last=False)
@@ -235,6 +235,7 @@ class ForkServer:
         self._state.ended(life.identity, now=clock.monotonic())
 
     def _is_memory(self, status: int) -> bool:
+        """Whether it was most likely the system that has killed, since it has killed somewhere."""
         if not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL):
             return False
         before, self._memory_kills = self._memory_kills, kernel.out_of_memory_kills()

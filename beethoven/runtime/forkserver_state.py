@@ -18,13 +18,19 @@ ORPHAN_GRACE: Final = 0.5
 
 @dataclass(slots=True)
 class Life:
-    """One process of the tree, from its birth until its death is over."""
+    """
+    One process of the tree, from its birth until its death is over.
+
+    Attributes:
+        was_killed: Whether it was killed from here, which the system's statistics must not explain.
+    """
 
     identity: str
     pid: int
     parent: str
     linked: bool
     has_ended: bool = False
+    was_killed: bool = False
     deadline: float | None = None
 
 
@@ -115,7 +121,10 @@ class ForkServerState:
     def kill_requested(self, identity: str) -> list[Effect]:
         """Kill a process for its parent, unless it has ended."""
         life = self.lives.get(identity)
-        return [Kill(life.pid)] if life and not life.has_ended else []
+        if life is None or life.has_ended:
+            return []
+        life.was_killed = True
+        return [Kill(life.pid)]
 
     def next_deadline(self) -> float | None:
         """Return when `due` has something to do, or None."""
@@ -132,6 +141,7 @@ class ForkServerState:
         for life in self.lives.values():
             if life.deadline is not None and life.deadline <= now and not life.has_ended:
                 life.deadline = None
+                life.was_killed = True
                 late.append(Kill(life.pid))
         return late
 

@@ -89,6 +89,15 @@ def test_a_parent_may_have_a_child_killed_while_it_lives(state):
     assert state.kill_requested("nobody") == []
 
 
+def test_whom_this_fork_server_has_killed_has_not_died_for_want_of_memory(state):
+    """However many the system has killed meanwhile: it tells no names."""
+    state.kill_requested("c")
+    state.ended("b", now=0.0)
+    state.kill_requested("b")
+    state.due(now=ORPHAN_GRACE)
+    assert [each for each in "abcd" if state.lives[each].was_killed] == ["c", "d"]
+
+
 class Family(RuleBasedStateMachine):
     """Births, deaths and the passing of time in any order."""
 
