@@ -69,23 +69,31 @@ def functions(role, send, *, at_once=False):
         at_once: Whether the role is to find all of them together.
     """
     send(REQUEST)
-    calls = Calls()
-    calls.start()
-    for _ in range(MANY):
-        send(REQUEST)
-    here = calls.stop()
+    here = usual(send)
     role.call("start")
     if at_once:
         os.kill(role.pid, signal.SIGSTOP)
     for _ in range(MANY):
         send(REQUEST)
     os.kill(role.pid, signal.SIGCONT)
-    return each(here), each(role.call("stop"))
+    return here, each(role.call("stop"))
 
 
-def each(counted):
-    """Return what is counted for each message; what is done for several at once is left out."""
-    return Counter({name: count // MANY for name, count in counted.items() if count >= MANY})
+def usual(send):
+    """Return which functions run here for most messages; now and then something else is done."""
+    taken: Counter[frozenset[tuple[str, int]]] = Counter()
+    for _ in range(MANY):
+        calls = Calls()
+        calls.start()
+        send(REQUEST)
+        taken[frozenset(calls.stop().items())] += 1
+    [(most, _)] = taken.most_common(1)
+    return Counter(dict(most))
+
+
+def each(counted, many=MANY):
+    """Return what is counted for each of so many; what is done for several at once is left out."""
+    return Counter({name: count // many for name, count in counted.items() if count >= many})
 
 
 def check(counted, expected):
@@ -203,8 +211,8 @@ def test_a_role_does_no_more_for_a_new_client_the_more_it_has(role):
         ran = role.call("stop")
         woken = sum(ran.pop(name) for name in WAKING)
         assert woken <= 4 * count, woken
-        taken_in.append(ran.total())
-    assert taken_in[1] <= 2 * taken_in[0], taken_in
+        taken_in.append(each(ran, count))
+    assert taken_in[0] == taken_in[1], taken_in
 
 
 def aliases(role, count):
@@ -218,7 +226,7 @@ def aliases(role, count):
 
 
 def open_more_and_more(role):
-    """Return how many functions run while a caller opens 100 connections, and then 200 more."""
+    """Return which functions run for each of 100 connections of a caller, and of 200 more."""
     opened = []
     for count in (100, 200):
         refs = aliases(role, count)
@@ -226,7 +234,7 @@ def open_more_and_more(role):
         calls.start()
         for ref in refs:
             ref.call(REQUEST)
-        opened.append(calls.stop().total())
+        opened.append(each(calls.stop(), count))
         check(functions(role, role.call), (10, 12))
     return opened
 
@@ -235,4 +243,4 @@ def test_a_caller_does_no_more_for_a_role_the_more_it_has_called(role):
     # A thread that is new has no connection left of another test, which it would close meanwhile.
     with ThreadPoolExecutor(1) as fresh:
         opened = fresh.submit(open_more_and_more, role).result()
-    assert opened[1] <= 2 * opened[0], opened
+    assert opened[0] == opened[1], opened
