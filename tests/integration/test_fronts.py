@@ -196,11 +196,11 @@ def test_typed_requests_can_be_collected(shop):
 
 
 def test_a_call_of_a_front_fails_as_any_other(shop):
-    front = Shop.front(shop, timeout=0.1)
+    front = Shop.front(shop)
     with pytest.raises(SpecError, match="expected request to be a value that can be pickled"):
         front.stock(roles.Unpicklable())  # type: ignore[arg-type]
     with pytest.raises(CallTimeout, match=r"no reply within 0\.1 s"):
-        front.wait_for_delivery()
+        Shop.front(shop, timeout=0.1).wait_for_delivery()
     assert front.stock("pen") == 3
     nobody = Shop.front("nobody")
     nobody.deliver("pen")
@@ -235,8 +235,12 @@ def test_an_invocation_ends_an_idle_timeout_and_may_set_one(shop):
     front.nap(60.0)
     front.nap(0.05)
     wait_until(lambda: debug.get_state(shop)["infos"] == ["idle"])
+    debug.suspend(shop)
     front.nap(0.2)
-    assert front.total() == 3
+    request = front.total.send_request()
+    # However busy the machine is, it finds both when it goes on.
+    debug.resume(shop)
+    assert request.receive_response() == Reply(3)
     assert not threading.Event().wait(0.4)
     assert front.seen() == ["idle"]
 
@@ -292,7 +296,7 @@ def test_coroutines_call_while_others_run(async_shop):
                 ticks += 1
 
         ticking = asyncio.create_task(tick())
-        replies = [await front.order.async_("pen", pause=0.1)]
+        replies = [await front.order.async_("pen", pause=0.5)]
         replies += await asyncio.gather(*(front.stock.async_("pen") for _ in range(50)))
         ticking.cancel()
         return replies, ticks
@@ -314,17 +318,17 @@ def test_several_processes_are_called_at_once_by_coroutines():
 
     replies, took = asyncio.run(main())
     assert replies == [0, 1, 2, 3]
-    assert took < 3.0
+    assert took < 4 * 1.0
     for each in shops:
         end(each)
 
 
 def test_a_coroutine_gets_the_errors_of_a_call(shop):
-    front = Shop.front("shop", timeout=0.05)
+    front = Shop.front("shop")
 
     async def main():
         with pytest.raises(CallTimeout, match=r"no reply within 0\.05 s"):
-            await front.wait_for_delivery.async_()
+            await Shop.front("shop", timeout=0.05).wait_for_delivery.async_()
         with pytest.raises(RequestRefused, match="missing a required argument"):
             await front.stock.async_()  # type: ignore[call-arg]
         with pytest.raises(SpecError, match="can be pickled"):
