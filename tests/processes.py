@@ -37,6 +37,13 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def seconds_until(condition: Callable[[], object]) -> float:
+    """Return how long it takes until `condition` holds."""
+    begun = clock.monotonic()
+    wait_until(condition)
+    return clock.monotonic() - begun
+
+
 def shortest(measure: Callable[[], float], limit: float) -> float:
     """
     Return a duration, measured up to three times as long as it is above a limit.
