@@ -208,13 +208,15 @@ class NodeClient:
 
     def _explained(self, role: str) -> RoleNotRunning:
         """Return the error that says why a role does not run."""
-        node = self.presence.name
         for instance in self._role(role)["instances"]:
-            why = f", last exit: {instance['last_exit']}" if instance["last_exit"] else ""
-            return RoleNotRunning(
-                f"role {role!r} does not run on node {node!r}: {instance['state']}{why}"
-            )
-        return RoleNotRunning(f"role {role!r} has no instance on node {node!r}")
+            return self._not_running(role, instance)
+        return RoleNotRunning(f"role {role!r} has no instance on node {self.presence.name!r}")
+
+    def _not_running(self, role: str, instance: dict[str, Any]) -> RoleNotRunning:
+        """Return the error that says what has become of an instance."""
+        why = f", last exit: {instance['last_exit']}" if instance["last_exit"] else ""
+        where = f"role {role!r} does not run on node {self.presence.name!r}"
+        return RoleNotRunning(f"{where}: {instance['state']}{why}")
 
     def _role(self, role: str) -> dict[str, Any]:
         """Return what this node has of a role, told by the node that runs it."""
@@ -254,7 +256,7 @@ class NodeClient:
                 if instance["state"] in {"running", "stopped"}:
                     return instance
                 if instance["state"] == "failed":
-                    raise self._explained(role)
+                    raise self._not_running(role, instance)
             if clock.monotonic() >= deadline:
                 raise CallTimeout(target=f"role {role!r}", timeout=timeout)
 
