@@ -105,7 +105,7 @@ def test_a_significant_child_is_refused(journal):
 def test_all_children_stop_at_the_same_time(journal):
     with DynamicSupervisor.start_link() as supervisor:
         for child_id in "abcdefgh":
-            supervisor.start_child(journal.worker(child_id, stop=0.5))
+            supervisor.start_child(journal.worker(child_id, stop=2.0))
     story = journal.story("stopping", "stopped")
     assert [line.partition(" ")[0] for line in story] == ["stopping"] * 8 + ["stopped"] * 8
 
@@ -131,7 +131,7 @@ def test_the_intensity_counts_over_all_children(journal):
 def test_slow_starts_run_side_by_side(journal):
     with DynamicSupervisor.start_link() as supervisor:
         threads = [
-            threading.Thread(target=supervisor.start_child, args=[journal.worker(c, init=0.5)])
+            threading.Thread(target=supervisor.start_child, args=[journal.worker(c, init=1.0)])
             for c in "abcdefgh"
         ]
         begun = clock.monotonic()
@@ -140,7 +140,7 @@ def test_slow_starts_run_side_by_side(journal):
         wait_until(lambda: len(statuses(supervisor)) == 8)
         for thread in threads:
             thread.join()
-        assert clock.monotonic() - begun < 8 * 0.5
+        assert clock.monotonic() - begun < 8 * 1.0
         assert set(statuses(supervisor).values()) == {"running"}
 
 
