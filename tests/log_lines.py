@@ -24,8 +24,13 @@ class LogLines:
         assert capfd
 
     def read(self) -> str:
-        """Return all of it; `readouterr` loses what is written while it empties the file."""
-        return os.pread(_STDERR, os.fstat(_STDERR).st_size, 0).decode()
+        """
+        Return all of it; of a line that is being written nothing.
+
+        `readouterr` loses what is written while it empties the file.
+        """
+        data = os.pread(_STDERR, os.fstat(_STDERR).st_size, 0)
+        return data[: data.rfind(b"\n") + 1].decode()
 
     def of(self, event: str, **fields: object) -> list[dict[str, str]]:
         """Return the fields of the records of an event that have these fields."""

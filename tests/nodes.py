@@ -115,7 +115,9 @@ class Node:
         return NodeClient.find()
 
     def log(self) -> str:
-        return self.log_path.read_text("utf-8")
+        """Return what has been logged; of a line that is being written nothing."""
+        data = self.log_path.read_bytes()
+        return data[: data.rfind(b"\n") + 1].decode()
 
     def lines(self, event: str, **fields: object) -> list[dict[str, str]]:
         """Return the fields of the log's lines about an event that have these fields."""
