@@ -19,7 +19,7 @@ from scripts.ports import free_port
 
 WHAT = "exec of a node until its first role runs, alone, /29 of loopback"
 
-_PATIENCE = 10.0
+_PATIENCE = 30.0
 
 # The settings of examples/orchestra.toml, with a role that tells when it is up.
 _APP = """\
