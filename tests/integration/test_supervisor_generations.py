@@ -24,10 +24,10 @@ def latest(journal):
     return {line.id: line.pid for line in journal.lines() if line.event == "up"}
 
 
-def kill_and_settle(journal, pid, ids):
+def kill_and_settle(journal, victim, ids):
     """Kill a process, and wait until each of these workers runs in a new one."""
     before = latest(journal).values()
-    os.kill(pid, signal.SIGKILL)
+    os.kill(victim.pid, signal.SIGKILL)
     wait_until(lambda: settled(journal, ids, before))
 
 
@@ -43,7 +43,7 @@ def settled(journal, ids, before=()):
 def test_a_killed_child_is_replaced_when_what_it_started_is_gone(journal):
     with tree(*journal.workers("a", stray=True), max_restarts=100) as supervisor:
         for _ in range(5):
-            kill_and_settle(journal, pids(supervisor)["a"], "a")
+            kill_and_settle(journal, supervisor.child("a"), "a")
         journal.check()
 
 
@@ -57,7 +57,7 @@ def test_a_killed_supervisor_is_replaced_when_its_whole_subtree_is_gone(journal,
     with tree(journal.worker("a"), inner, max_restarts=100) as supervisor:
         for _ in range(3):
             untouched = latest(journal)["a"]
-            kill_and_settle(journal, pids(supervisor)["inner"], "bcde")
+            kill_and_settle(journal, supervisor.child("inner"), "bcde")
             assert latest(journal)["a"] == untouched
         journal.check()
         # Do not wait for those that would take a minute to terminate.
