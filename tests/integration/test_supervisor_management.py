@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from beethoven import ChildSpec, Ref, Supervisor, call, clock
+from beethoven import ChildSpec, Ref, Supervisor, call
 from beethoven.errors import (
     CallTimeout,
     ChildAlreadyPresent,
@@ -21,7 +21,7 @@ from beethoven.errors import (
 from beethoven.supervision.events import ChildCounts
 from tests.integration import roles
 from tests.integration.roles import Puppet
-from tests.integration.trees import Journal, pids, statuses, tree
+from tests.integration.trees import Journal, pids, statuses, tree, wait_while
 from tests.processes import is_running, wait_until
 
 pytestmark = [pytest.mark.process, pytest.mark.shared_tree]
@@ -166,10 +166,13 @@ def test_get_child_spec_returns_what_was_given(journal):
 
 
 def test_child_waits_for_a_child_that_restarts(journal):
-    with tree(journal.worker("a", init=0.2)) as supervisor:
+    hanging = journal.folder / "hang"
+    with tree(journal.worker("a", hangs=str(hanging))) as supervisor:
         first = supervisor.child("a")
+        hanging.touch()
         os.kill(first.pid, signal.SIGKILL)
         wait_until(lambda: statuses(supervisor)["a"] != "running")
+        threading.Timer(0.2, hanging.unlink).start()
         assert supervisor.child("a").pid not in {first.pid, 0}
 
 
@@ -245,29 +248,28 @@ def test_an_inner_supervisor_is_managed_by_its_name(journal):
 
 def test_twenty_slow_starts_delay_no_answer_no_restart_and_not_each_other(journal):
     with tree(journal.worker("quick")) as supervisor:
-        begun = clock.monotonic()
-        threads = [
-            threading.Thread(
-                target=supervisor.start_child, args=[journal.worker(f"s{i}", init=2.0)]
-            )
-            for i in range(20)
-        ]
+        hanging = journal.flag("hang")
+        slow = [journal.worker(f"s{i}", hangs=hanging) for i in range(20)]
+        threads = [threading.Thread(target=supervisor.start_child, args=[each]) for each in slow]
         for thread in threads:
             thread.start()
         wait_until(lambda: len(statuses(supervisor)) == 21)
+        wait_until(lambda: len(journal.story("begin")) == 21, 30)
         first = pids(supervisor)["quick"]
         os.kill(first, signal.SIGKILL)
         wait_until(lambda: pids(supervisor)["quick"] not in {first, 0})
         wait_until(lambda: statuses(supervisor)["quick"] == "running")
-        before_any_was_up = journal.story("up")
+        assert journal.story("up") == ["up quick", "up quick"]
+        journal.lower("hang")
         for thread in threads:
             thread.join()
-        assert clock.monotonic() - begun < 20 * 2.0
-        assert before_any_was_up == ["up quick", "up quick"]
+        assert set(statuses(supervisor).values()) == {"running"}
 
 
 def test_a_slow_terminate_delays_no_answer_and_no_restart(journal):
-    with tree(journal.worker("quick"), journal.worker("slow", stop=1.5)) as supervisor:
+    lingering = journal.flag("linger")
+    slow = journal.worker("slow", lingers=lingering, shutdown=60.0)
+    with tree(journal.worker("quick"), slow) as supervisor:
         thread = threading.Thread(target=supervisor.terminate_child, args=["slow"])
         thread.start()
         wait_until(lambda: statuses(supervisor)["slow"] == "stopping")
@@ -276,6 +278,7 @@ def test_a_slow_terminate_delays_no_answer_and_no_restart(journal):
         wait_until(lambda: pids(supervisor)["quick"] not in {first, 0})
         wait_until(lambda: statuses(supervisor)["quick"] == "running")
         assert statuses(supervisor)["slow"] == "stopping"
+        journal.lower("linger")
         thread.join()
         assert statuses(supervisor)["slow"] == "stopped"
 
@@ -306,20 +309,23 @@ def test_slow_starts_do_not_delay_the_shutdown(journal):
 def test_a_role_that_is_slow_to_import_does_not_delay_the_supervisor(journal):
     """The supervisor passes on what it starts unread."""
     with tree(journal.worker("a")) as supervisor:
-        thread = threading.Thread(target=supervisor.start_child, args=[ChildSpec("b", SlowImport)])
+        importing = journal.flag("import")
+        child = ChildSpec("b", SlowImport, importing)
+        thread = threading.Thread(target=supervisor.start_child, args=[child])
         thread.start()
         wait_until(lambda: "b" in statuses(supervisor))
         assert statuses(supervisor)["b"] == "starting"
+        journal.lower("import")
         thread.join()
         assert statuses(supervisor)["b"] == "running"
 
 
 class SlowImport:
-    """Stands for a role whose module takes a while to import."""
+    """Stands for a role whose module takes as long to import as a file is there."""
 
     @classmethod
     def resolve(cls, args):
-        roles.sleep(None, 1.0)  # type: ignore[arg-type]
+        wait_while(args)
         return Puppet, None
 
 
