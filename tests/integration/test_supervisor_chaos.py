@@ -62,8 +62,8 @@ def test_whatever_is_killed_comes_back_and_never_twice(journal, seed):
                 with contextlib.suppress(psutil.Error, IndexError):
                     dice.choice(below(tree)).kill()
             if dice.random() < 0.5:
-                wait_until(is_whole)
-        wait_until(is_whole)
+                wait_until(is_whole, 30)
+        wait_until(is_whole, 30)
         journal.check()
 
 

@@ -95,8 +95,11 @@ def test_a_crash_of_a_temporary_or_finished_child_disturbs_nobody(journal):
 def test_several_children_dead_at_once_are_one_restart_of_all(journal):
     with tree(*journal.workers("abcdef"), strategy="one_for_all", max_restarts=1) as supervisor:
         before = pids(supervisor)
+        # So that it cannot begin to restart them before all are dead.
+        os.kill(supervisor.ref.pid, signal.SIGSTOP)
         for victim in before.values():
             os.kill(victim, signal.SIGKILL)
+        os.kill(supervisor.ref.pid, signal.SIGCONT)
         wait_until(lambda: not set(before.values()) & set(pids(supervisor).values()))
         wait_until(lambda: set(statuses(supervisor).values()) == {"running"})
         journal.check()
@@ -142,7 +145,7 @@ def test_an_exception_is_told_with_its_traceback():
 
 
 def test_the_intensity_ends_the_tree_with_shutdown_at_the_restart_that_is_one_too_many(journal):
-    with tree(*journal.workers("abc"), max_restarts=2) as supervisor:
+    with tree(*journal.workers("abc"), max_restarts=2, max_seconds=60) as supervisor:
         assert killed(supervisor, "b") == {"b"}
         assert killed(supervisor, "c") == {"c"}
         os.kill(pids(supervisor)["a"], signal.SIGKILL)
@@ -157,7 +160,7 @@ def test_a_child_that_cannot_start_again_spends_the_intensity_and_ends_the_tree(
         record = Journal(journal.folder / strategy)
         record.folder.mkdir()
         children = [record.worker("a"), record.worker("b", fails=str(flag))]
-        with tree(*children, strategy=strategy, max_restarts=3) as supervisor:
+        with tree(*children, strategy=strategy, max_restarts=3, max_seconds=60) as supervisor:
             flag.touch()
             os.kill(pids(supervisor)["b"], signal.SIGKILL)
             assert supervisor.wait(10) == SHUTDOWN
@@ -220,8 +223,8 @@ def test_an_inner_supervisor_that_is_transient_and_gives_up_stays_down(journal):
 def test_budgets_of_nested_supervisors_multiply(journal):
     """A worker that fails soon after each start is initialised (I1 + 1) (I2 + 1) times."""
     brief = ChildSpec("a", Brief, journal.worker("a").args)
-    inner = Supervisor.child_spec("inner", [brief], max_restarts=1)
-    with tree(inner, max_restarts=1) as supervisor:
+    inner = Supervisor.child_spec("inner", [brief], max_restarts=1, max_seconds=60)
+    with tree(inner, max_restarts=1, max_seconds=60) as supervisor:
         assert supervisor.wait(20) == SHUTDOWN
     assert journal.story("up") == ["up a"] * 4
 
