@@ -197,6 +197,12 @@ def sleep(role: Puppet, seconds: float) -> None:
     time.sleep(seconds)  # noqa: TID251 - the sleep is what is tested
 
 
+def be_busy(role: Puppet, path: str) -> None:
+    """Do not return for as long as a file exists."""
+    while Path(path).exists():
+        sleep(role, 0.01)
+
+
 def spin(role: Puppet) -> None:
     while True:
         pass
