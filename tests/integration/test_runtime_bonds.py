@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from beethoven import Down, Exit, ExitReason, ReasonKind, whereis
+from beethoven import Down, Exit, ExitReason, ReasonKind, process_info, whereis
 from tests.integration import roles
 from tests.integration.roles import Puppet, Trapper
 from tests.processes import end, is_running, wait_until
@@ -34,6 +34,17 @@ def puppet():
 
 def seen(ref):
     return ref.call((roles.seen,))
+
+
+def wait_until_linked(ref, by):
+    """A link is there as soon as its maker has it; the other process hears of it a moment later."""
+    wait_until(lambda: by.identity in links_of(ref))
+
+
+def links_of(ref):
+    info = process_info(ref)
+    assert info is not None
+    return [each.identity for each in info.links]
 
 
 def wait_for_messages(ref, count=1):
@@ -166,6 +177,7 @@ def test_a_trapped_normal_end_is_a_message(watcher, puppet):
 @pytest.mark.parametrize("undone_by_maker", [True, False])
 def test_an_undone_link_tells_nothing(watcher, puppet, undone_by_maker):
     watcher.call((roles.link, puppet))
+    wait_until_linked(puppet, by=watcher)
     first, second = (watcher, puppet) if undone_by_maker else (puppet, watcher)
     first.call((roles.unlink, second))
     puppet.cast((roles.crash,))
@@ -191,6 +203,7 @@ def test_a_link_to_the_dead_ends_who_does_not_trap_exits(puppet):
 def test_links_do_not_stack(watcher, puppet):
     for _ in range(3):
         watcher.call((roles.link, puppet))
+    wait_until_linked(puppet, by=watcher)
     puppet.call((roles.link, watcher))
     puppet.cast((roles.crash,))
     wait_for_messages(watcher)
