@@ -50,7 +50,7 @@ def test_a_start_that_takes_too_long_is_killed():
     before = clock.monotonic()
     with pytest.raises(StartTimeout, match=r"expected init to return within 0\.3 s"):
         Puppet.start_link((roles.sleep, 30), name="slow", timeout=0.3)
-    assert clock.monotonic() - before < 2
+    assert clock.monotonic() - before < 10
     assert whereis("slow") is None
     keeper.stop()
 
