@@ -137,9 +137,9 @@ def _check_command_line():
     nowhere = run("call", "--node", "one", "--to", "tow", "bravo", "1")
     assert nowhere.code == 1
     assert "no node 'tow', did you mean 'two'?" in nowhere.err
-    late = run("call", "--node", "one", "--timeout", "0.2", "bravo", '["sleep", 1]')
+    late = run("call", "--node", "one", "--timeout", "1", "bravo", '["sleep", 2]')
     assert late.code == 1
-    assert "no reply within 0.2 s" in late.err
+    assert "no reply within 1 s" in late.err
     at_once = run("call", "--node", "one", "--timeout", "0", "bravo", '"where"')
     assert at_once.code == 1
     assert "beethoven.core_server" not in at_once.err
@@ -162,7 +162,7 @@ def test_the_nearest_and_then_the_least_busy_and_one_or_all(apart):
         assert here.multi_call("delta", "where") == (alike, {})
         assert far.call("delta", "where", to="all") == (alike, {})
         assert here.call("asker", ("call", "delta", "where", {"to": "all"})) == (alike, {})
-        replies, errors = here.multi_call("delta", ("sleep", 1), 0.3)
+        replies, errors = here.multi_call("delta", ("sleep", 2), 1.0)
         assert replies == {}
         assert {type(each) for each in errors.values()} == {CallTimeout}
         assert sorted(errors) == ["one", "three", "two"]
@@ -176,20 +176,20 @@ def test_a_request_whose_time_is_up_is_never_begun(apart, tmp_path):
     apart.start(one=role("alpha"), two=role("bravo", file=notes))
     apart.wait_runs("bravo", "two")
     with beethoven.connect(node="one") as here, beethoven.connect(node="two") as near:
-        busy = beethoven.send_request(here.ref("bravo"), ("sleep", 1.5))
+        busy = beethoven.send_request(here.ref("bravo"), ("sleep", 3.0))
         for handle in (here, near):
             began = clock.monotonic()
-            with pytest.raises(CallTimeout, match=r"no reply within 0.3 s"):
-                handle.call("bravo", ("write", "late"), 0.3)
-            assert clock.monotonic() - began < 1.0
+            with pytest.raises(CallTimeout, match=r"no reply within 0.5 s"):
+                handle.call("bravo", ("write", "late"), 0.5)
+            assert clock.monotonic() - began < 2.0
         assert busy.receive_response(10) == beethoven.Reply("two")
         # It is taken in only when it is not busy, and then has too little time left.
         busy = beethoven.send_request(near.ref("bravo"), ("sleep", 0.8))
         with ThreadPoolExecutor(1) as other:
             began = clock.monotonic()
-            late = other.submit(here.call, "bravo", ("sleep", 2), 1.5)
+            late = other.submit(here.call, "bravo", ("sleep", 3), 1.5)
             assert isinstance(late.exception(), CallTimeout)
-            assert 1.4 < clock.monotonic() - began < 2.2
+            assert 1.4 < clock.monotonic() - began < 3.0
         assert here.call("bravo", ("write", "in time")) == "two"
         assert notes.read_text() == "in time\n"
 
@@ -202,13 +202,13 @@ def test_coroutines_wait_together(apart, monkeypatch):
 
     async def calls(handle):
         began = clock.monotonic()
-        called = (handle.call_async("delta", ("sleep", 1.5), to=to) for to in ("one", "two"))
+        called = (handle.call_async("delta", ("sleep", 2.5), to=to) for to in ("one", "two"))
         assert await asyncio.gather(*called) == ["one", "two"]
-        assert clock.monotonic() - began < 2.9
+        assert clock.monotonic() - began < 4.9
         with pytest.raises(RoleNotRunning, match="did you mean 'delta'"):
             await handle.call_async("deltas", 1)
         with pytest.raises(CallTimeout):
-            await handle.call_async("delta", ("sleep", 0.5), 0.1, to="two")
+            await handle.call_async("delta", ("sleep", 1.0), 0.5, to="two")
         return await handle.call_async("delta", "where", to="all")
 
     with beethoven.connect(node="one") as here, beethoven.connect(apart.address("two")) as far:
@@ -342,10 +342,12 @@ def test_a_node_that_lets_nobody_in_delivers_nothing_and_that_is_told(apart):
     pid = NodeClient.find("one").process("beethoven.beacon_server").pid
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not is_running(pid))
+    # Of the last of its dials, for which almost no time was left, its own beacon may not tell.
+    told = r"'orders' was not reached: .* (did not answer in time|does not answer)$"
     with beethoven.connect(node="two") as here, beethoven.connect(apart.address("two")) as far:
         for handle in (here, far):
             began = clock.monotonic()
-            with pytest.raises(RoleNotRunning, match=r"'orders' was not reached: .* in time"):
+            with pytest.raises(RoleNotRunning, match=told):
                 handle.call("orders", "where", 1.0)
             assert clock.monotonic() - began < 3.0
 
@@ -464,7 +466,7 @@ def test_the_command_line_tells_what_went_wrong_on_which_node(apart):
     both = role("delta", 2)
     apart.start(one=both, two=both)
     apart.wait_runs("delta", "one", "two")
-    done = run("call", "--node", "one", "--to", "all", "--timeout", "0.2", "delta", '["sleep", 1]')
+    done = run("call", "--node", "one", "--to", "all", "--timeout", "1", "delta", '["sleep", 2]')
     assert done.code == 1
     assert done.json == {}
     assert "one: " in done.err
