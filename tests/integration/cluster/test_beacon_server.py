@@ -38,7 +38,9 @@ COOKIE = b"a cookie of the tests, quite long"
 OWN = Member("beacon-1", "viola", Address("127.0.0.1", 33000), 1)
 SEEKER = Member("seeker-1", "cello", Address("127.0.0.1", 33001), 1)
 # Within which a seeker is served, also under attack, on a machine that is busy with other tests.
-PATIENCE = 3.0
+PATIENCE = 6.0
+# Between two knocks on the port while nobody accepts: what waits there must not be all that may.
+PAUSE = 0.005
 
 
 class World:
@@ -366,7 +368,7 @@ def test_one_that_sends_a_byte_now_and_then_is_refused_after_its_time(world, unh
             with contextlib.suppress(TimeoutError):
                 if stream.recv(4096) == b"":
                     break
-    assert 1.5 < clock.monotonic() - began < 4
+    assert 1.5 < clock.monotonic() - began < 2 + PATIENCE
     assert "code=timeout" in world.log()
 
 
@@ -469,7 +471,7 @@ def test_d5_the_port_stays_open_while_the_beacon_is_killed_again_and_again(world
 
     def knock():
         nonlocal count
-        while not stopping.is_set():
+        while not stopping.wait(PAUSE):
             try:
                 world.connect().close()
             except OSError as error:
@@ -494,7 +496,7 @@ def test_d5_the_port_stays_open_while_the_beacon_is_killed_again_and_again(world
         stopping.set()
         thread.join()
     assert refused == []
-    assert count > 100
+    assert count > 20
 
 
 def test_links_outlive_the_beacon(world):
@@ -525,11 +527,12 @@ def test_a_frozen_core_delays_no_handshake_and_its_links_are_closed(world, unhur
         began = clock.monotonic()
         links = [world.seek() for _ in range(20)]
         assert all(isinstance(outcome, Established) for _, outcome in links)
-        assert clock.monotonic() - began < 1.0
+        # To wait for the core would take a second for each.
+        assert clock.monotonic() - began < PATIENCE
         for stream, _ in links:
             with stream:
                 assert ends(stream) == b""
-        assert 0.8 < clock.monotonic() - began < PATIENCE
+        assert 0.8 < clock.monotonic() - began < 2 * PATIENCE
     finally:
         os.kill(core, signal.SIGCONT)
     assert len(world.links()) == 1
@@ -647,12 +650,12 @@ def test_a_core_without_descriptors_turns_links_away_and_does_not_spin(world, un
 def test_a_core_that_falls_silent_with_a_link_in_its_hands_has_it_closed(lonely):
     with listen(f"{here.folder}/links") as desk, lonely.connect() as stream:
         desk.settimeout(PATIENCE)
+        began = clock.monotonic()
         lonely.seek(stream)
         passing, _ = desk.accept()
         with passing:
             passing.sendall(b"r")
             _, [descriptor], _, _ = socket.recv_fds(passing, 4096, 1)
-            began = clock.monotonic()
             assert ends(stream) == b""
             assert 0.5 < clock.monotonic() - began < PATIENCE
             os.close(descriptor)
