@@ -131,6 +131,8 @@ def test_the_socket_comes_with_its_session(beacon, listener, folder):
     found = dial_by_beacon(folder, order(listener.address))
     assert isinstance(found, Answered)
     assert found.established.peer.name == "cello"
+    # Its side notes that a moment later.
+    wait_until(lambda: listener.outcomes)
     (there,) = listener.outcomes
     assert isinstance(there, Established)
     assert (there.peer.purpose, there.peer.target) == ("role", "orders")
@@ -155,8 +157,8 @@ def test_why_nothing_came_of_it_is_told(beacon, folder):
     assert isinstance(found, Refused)
     silent = Listener(is_silent=True)
     began = clock.monotonic()
-    assert dial_by_beacon(folder, order(silent.address, 0.3)) == Unanswered()
-    assert clock.monotonic() - began < 2.0
+    assert dial_by_beacon(folder, order(silent.address, 1.0)) == Unanswered()
+    assert clock.monotonic() - began < 3.0
     silent.close()
     wait_until(lambda: beacon.orders == 0)
 
@@ -301,7 +303,7 @@ class Lines:
 def test_what_is_not_taken_is_told_once_and_then_counted(folder, monkeypatch):
     told = Lines()
     monkeypatch.setattr(dial_desk, "log", told)
-    monkeypatch.setattr(beacon_state, "_MINUTE", 1.0)
+    monkeypatch.setattr(beacon_state, "_MINUTE", 3.0)
     beacon = Beacon(folder)
     with contextlib.closing(beacon):
         for _ in range(5):
