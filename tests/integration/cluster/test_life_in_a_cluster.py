@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from beethoven.errors import NoProcess, RoleNotRunning
+from beethoven.errors import BeethovenError, NoProcess, RoleNotRunning
 from beethoven.node.control import NodeClient
 from tests.nodes import Node, write
 from tests.processes import wait_until
@@ -47,9 +47,12 @@ def nodes(tmp_path):
 
 
 def instances(name, role):
-    """Return where a role runs, as one node tells it."""
-    roles = {each["name"]: each for each in NodeClient.find(name).status()["roles"]}
-    return sorted(each["node"] for each in roles[role]["instances"] if each["state"] == "running")
+    """Return where a role runs, as one node tells it; nowhere if it does not tell."""
+    with contextlib.suppress(BeethovenError):
+        roles = {each["name"]: each for each in NodeClient.find(name).status()["roles"]}
+        found = roles[role]["instances"]
+        return sorted(each["node"] for each in found if each["state"] == "running")
+    return []
 
 
 def is_replaced(node, process, former):
