@@ -1,11 +1,19 @@
 """Fronts of roles: the marked methods of a role, wherever it runs."""
 
 import asyncio
+import contextlib
 
 import pytest
 
 import beethoven
-from beethoven.errors import CallTimeout, NodeNotFound, RequestRefused, RoleNotRunning, SpecError
+from beethoven.errors import (
+    CallTimeout,
+    NodeNotFound,
+    ProcessExited,
+    RequestRefused,
+    RoleNotRunning,
+    SpecError,
+)
 from beethoven.runtime.requests import Reply
 from tests.integration.cluster.marked_roles import Till
 from tests.integration.cluster.nodes_apart import Apart
@@ -49,8 +57,15 @@ def test_a_role_is_spoken_to_by_its_marked_methods_from_everywhere(apart):
     with beethoven.connect(node=other) as left:
         alpha = left.role("alpha", Till, timeout=20)
         run("drain", "--node", first)
-        wait_until(lambda: alpha.where() == other, 30)
+        wait_until(lambda: _is_at(alpha, other), 30)
         assert alpha.total() == 40
+
+
+def _is_at(front, node):
+    """Return whether a role runs on a node; a call that is under way when it goes is lost."""
+    with contextlib.suppress(ProcessExited):
+        return front.where() == node
+    return False
 
 
 def _check(handle):
@@ -70,7 +85,7 @@ def _check(handle):
     with pytest.raises(NodeNotFound, match="no node 'tow', did you mean 'two'"):
         handle.role("bravo", Till, to="tow").where()
     with pytest.raises(CallTimeout):
-        handle.role("bravo", Till, timeout=0.1).think(0.5)
+        handle.role("bravo", Till, timeout=0.5).think(2.0)
     everybody = handle.role("bravo", Till, to="all")
     for ask in (everybody.where, everybody.where.send_request):
         with pytest.raises(
@@ -86,8 +101,8 @@ def _check(handle):
 async def _check_async(handle):
     bravo = handle.role("bravo", Till)
     assert await bravo.where.async_() == "two"
-    calls = (bravo.think.async_(0.2) for _ in range(20))
-    async with asyncio.timeout(3):
+    calls = (bravo.think.async_(0.5) for _ in range(20))
+    async with asyncio.timeout(8):
         assert await asyncio.gather(*calls) == ["two"] * 20
     with pytest.raises(RequestRefused, match="missing a required argument"):
         await bravo.add.async_()
