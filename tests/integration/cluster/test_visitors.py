@@ -193,7 +193,7 @@ def test_a_hundred_visitors_at_once(world, unhurt):
 
 def test_a_busy_role_lets_its_visitors_wait(world, unhurt):
     with world.visit() as first:
-        number = first.welcomed().ask((roles.answer_after, 1.0, "done"))
+        number = first.welcomed().ask((roles.answer_after, 2.0, "done"))
         with world.visit(patience=0.2) as second:
             with pytest.raises(TimeoutError):
                 second.frame()
@@ -296,7 +296,7 @@ def test_a_call_whose_deadline_has_passed_is_not_begun(world, unhurt):
         assert abs(visit.welcomed().clock - clock.elapsed()) < SOON
         assert visit.call((roles.answer, "in time"), within=SOON) == "in time"
         visit.ask((roles.note, "too late"), within=-0.001)
-        visit.ask((roles.sleep, 0.3), within=SOON)
+        visit.ask((roles.sleep, 1.0), within=SOON)
         visit.ask((roles.note, "too late, for it was busy"), within=0.1)
         assert visit.answer(visit.number - 1) is None
         assert visit.call((roles.seen,)) == []
@@ -608,7 +608,7 @@ def test_many_who_want_the_directory_ask_for_it_together(world):
     core = Directing.start_link(900, name=CORE_SERVER)
     os.kill(core.pid, signal.SIGSTOP)
     with contextlib.ExitStack() as stack:
-        visits = [stack.enter_context(world.visit(purpose=Purpose.DIRECTORY)) for _ in range(50)]
+        visits = [stack.enter_context(world.visit(purpose=Purpose.DIRECTORY)) for _ in range(20)]
         os.kill(core.pid, signal.SIGCONT)
         for each in visits:
             assert each.frame()[0] == framing.DIRECTORY

@@ -34,7 +34,7 @@ class Visit:
         cluster=CLUSTER,
         patience=PATIENCE,
     ):
-        self.stream = socket.create_connection(("127.0.0.1", port), patience)
+        self.stream = socket.create_connection(("127.0.0.1", port), PATIENCE)
         self.stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         hello = replace(hello_of(VISITOR, cluster), purpose=purpose, target=target)
         handshake = Handshake(Side.INITIATOR, hello, Keyring((cookie,)))
@@ -47,6 +47,8 @@ class Visit:
         except BaseException:
             self.close()
             raise
+        # The beacon always answers; whom it leads to need not.
+        self.stream.settimeout(patience)
         self.outcome = step.outcome
         self.number = 0
         self._frames = []
