@@ -84,7 +84,8 @@ class LeaveTakingState:
         if is_alone and hurried_at is None:
             return [leaving, *self.depart(now)]
         begun = self._hand_over(now, now + self._timeout)
-        return [leaving, *begun, *self.wait_for(now, hurried_at)]
+        # What is told has been written: a successor knows no less.
+        return [*begun, leaving, *self.wait_for(now, hurried_at)]
 
     def wait_for(self, now: float, hurried_at: float | None) -> list[Effect]:
         """Stay, if it is leaving, until what stops too slowly was killed."""

@@ -79,3 +79,16 @@ def test_a_successor_goes_on(tmp_path, scene):
     successor = Scene(tmp_path)
     successor.leaving.go_on()
     assert successor.did() == [DrainRequested(), (3.0, "depart")]
+
+
+def test_whoever_reads_that_it_leaves_may_kill_it(tmp_path, scene, monkeypatch):
+    known = []
+
+    def tell(_, **__):
+        successor = Scene(tmp_path)
+        successor.leaving.go_on()
+        known.append(successor.did())
+
+    monkeypatch.setattr(leave_taking, "log", SimpleNamespace(info=tell))
+    scene.leaving.begin()
+    assert known == [[DrainRequested(), (TIMEOUT, "depart")]]

@@ -40,7 +40,7 @@ def waiting(until, after):
 
 
 def test_it_waits_for_its_roles_and_no_longer(leaving):
-    expected = [LEAVING, *waiting(NOW + TIMEOUT, TIMEOUT)]
+    expected = [*waiting(NOW + TIMEOUT, TIMEOUT), LEAVING]
     assert leaving.begin(NOW, None, is_alone=False) == expected
     assert leaving.begin(NOW, None, is_alone=False) == []
     assert leaving.time_is_up(NOW + TIMEOUT) == [TIMED_OUT, TakeLeave()]
@@ -65,7 +65,7 @@ def test_what_is_to_be_killed_sooner_changes_nothing(leaving):
     soon = NOW + 3.0
     assert leaving.wait_for(NOW, soon) == []
     done = leaving.begin(NOW, soon, is_alone=False)
-    assert done == [LEAVING, *waiting(NOW + TIMEOUT, TIMEOUT)]
+    assert done == [*waiting(NOW + TIMEOUT, TIMEOUT), LEAVING]
     assert leaving.wait_for(NOW, None) == []
 
 
@@ -87,7 +87,7 @@ def test_a_node_that_is_alone_leaves_at_once(leaving):
 
 def test_a_node_that_is_alone_waits_for_what_is_to_be_killed(leaving):
     begun = leaving.begin(NOW, NOW + 5.0, is_alone=True)
-    assert begun == [LEAVING, *waiting(NOW + TIMEOUT, TIMEOUT)]
+    assert begun == [*waiting(NOW + TIMEOUT, TIMEOUT), LEAVING]
     assert leaving.nobody_is_left(NOW) == []
 
 
