@@ -38,7 +38,7 @@ from beethoven.engine.coordinator import TICK, Coordinator, RolesHere
 from beethoven.engine.events import SettledAlone, TableReceived
 from beethoven.engine.messages import COORDINATION, DrainMessage, StateMessage
 from beethoven.engine.settings import CoordinatorSettings
-from beethoven.engine.table import NO_STAMP, Stamp, Table
+from beethoven.engine.table import Stamp, Table
 from beethoven.log import get_log
 from beethoven.node import overview
 from beethoven.node.component_names import (
@@ -160,8 +160,7 @@ class CoreServer(Role):
                 self._coordinator.roles_changed(here)
                 self._tell_allocator(None)
                 self._remind(here.stamp)
-                if here.stamp == NO_STAMP:
-                    self.leave_taking.remind()
+                self.leave_taking.remind()
             case ("table", Table() as table):
                 # What this node followed before this process was born.
                 self._coordinator.handle(TableReceived(self._own.node_id, table))
