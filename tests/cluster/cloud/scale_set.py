@@ -113,16 +113,34 @@ class ScaleSet(Cluster):
         self.start(number)
 
     def environ_of(self, number: int) -> Mapping[str, str]:
-        return {**self.environ, "BEETHOVEN_AZURE__ENDPOINT": self.machines[number].endpoint}
+        # One that is told its address too late, as a busy machine may, keeps its first one's name.
+        return {
+            **self.environ,
+            "BEETHOVEN_AZURE__ENDPOINT": self.machines[number].endpoint,
+            "BEETHOVEN_NAME": self.name(number),
+        }
 
     def begin(self) -> Self:
         """Start all nodes; return once they are one cluster, and everything runs and is watched."""
         self.start()
+        self.wait_sited()
         self.wait_formed(len(self.players), timeout=60.0)
         self.wait_counts(60.0)
         for machine in self.machines:
             machine.wait_for_requests(2, path=_EVENTS, timeout=30.0)
         return self
+
+    def wait_sited(self) -> None:
+        """Return once all nodes say of all on which machine they are."""
+
+        def are_sited() -> bool:
+            told = [self.status(player.number) for player in self.awake]
+            return all(
+                each and all(one["machine"] for one in each["members"] if one["state"] == "alive")
+                for each in told
+            )
+
+        wait_until(are_sited, 60.0, "all know their machines")
 
     def name(self, number: int) -> str:
         """Return the name of a node, which is its address."""

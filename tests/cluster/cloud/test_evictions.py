@@ -105,6 +105,7 @@ def back(machines):
     """Return once all machines are back, and their nodes are one cluster with the right roles."""
     count = len(machines.players)
     wait_until(lambda: len(machines.running) == count, 40.0, "the machines are back")
+    machines.wait_sited()
     machines.wait_formed(count, 60.0)
     machines.wait_counts(60.0)
     machines.expect_all()
