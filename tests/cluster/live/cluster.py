@@ -433,7 +433,7 @@ class Cluster:
         Check P3 for all times, and P4 from a moment on.
 
         Args:
-            since: When the last fault was over.
+            since: When the last fault was over, and all nodes knew each other that were started.
             within: The bound of P4.
             quiet: How long the roles have to stay as they should be.
 
