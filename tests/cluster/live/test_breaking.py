@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,12 @@ def _drain(player: Player) -> None:
     player.client.drain("")
 
 
+def _told_at(cluster: Cluster, event: str) -> float:
+    """Return when something was logged that is logged once."""
+    (line,) = cluster.events(event)
+    return datetime.fromisoformat(line.split()[1]).timestamp()
+
+
 def _starts(cluster: Cluster) -> list[float]:
     return [line.at for line in cluster.ledger() if line.word == "start"]
 
@@ -56,9 +63,9 @@ def _starts(cluster: Cluster) -> list[float]:
 def test_a_node_leaves_on_when_its_core_server_dies_meanwhile(slow: Cluster) -> None:
     leaver = _host(slow)
     _drain(leaver)
-    wait_until(lambda: slow.events("role_stopping"), 5.0, "the role stops")
+    wait_until(lambda: slow.events("role_stopping"), 20.0, "the role stops")
     slow.kill_process(slow.component(leaver.number, "core_server"))
-    assert slow.wait(leaver.number, 15.0) == 0
+    assert slow.wait(leaver.number) == 0
     assert not slow.events("drain_timed_out")
     slow.check(clock.elapsed())
     assert len(_starts(slow)) == 2
@@ -67,7 +74,7 @@ def test_a_node_leaves_on_when_its_core_server_dies_meanwhile(slow: Cluster) -> 
 def test_a_slow_stop_is_told_once(slow: Cluster) -> None:
     leaver = _host(slow)
     _drain(leaver)
-    assert slow.wait(leaver.number, 15.0) == 0
+    assert slow.wait(leaver.number) == 0
     assert len(slow.events("role_stopping")) == 1
 
 
@@ -76,9 +83,8 @@ def test_a_role_that_fails_at_its_snapshot_is_not_waited_for(tmp_path: Path, kin
     with _cluster(tmp_path, f"tests.cluster.live.breaking_roles:{kind}") as cluster:
         cluster.start()
         leaver = _host(cluster)
-        began = clock.elapsed()
         _drain(leaver)
-        assert cluster.wait(leaver.number, 15.0) == 0
-        assert clock.elapsed() - began < _PATIENCE
+        assert cluster.wait(leaver.number) == 0
+        assert _told_at(cluster, "role_stopping") - _told_at(cluster, "node_leaving") < _PATIENCE
         cluster.check(clock.elapsed())
         assert bool(cluster.events("snapshot_failed")) is (kind == "Mute")
