@@ -43,7 +43,7 @@ class ClusterSizes:
 
 
 FULL: Final = ClusterSizes(9, 1.0, True, (3, 10, 20), 20.0, False, 2400)
-SMOKE: Final = ClusterSizes(1, 0.2, False, (3,), 0.5, False, 80)
+SMOKE: Final = ClusterSizes(1, 0.2, False, (3,), 0.5, False, 200)
 
 ClusterMeasure: TypeAlias = Callable[[ClusterSizes], list[Row]]
 

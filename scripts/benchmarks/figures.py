@@ -83,7 +83,7 @@ class Sizes:
 
 
 FULL = Sizes(12, 2000, 8, 50_000, 40, 5, 10, 300, 3, 300)
-SMOKE = Sizes(2, 50, 2, 500, 2, 1, 2, 8, 1, 80)
+SMOKE = Sizes(2, 50, 2, 500, 2, 1, 2, 8, 1, 200)
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
