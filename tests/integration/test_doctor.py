@@ -195,7 +195,9 @@ def test_a_service_that_fails_is_told_of_in_time(tmp_path, azure, fault):
 
 
 def azure_line() -> str:
-    return next(line for line in beethoven("status").out.splitlines() if line.startswith("azure"))
+    """Return the line about Azure; nothing if the node is too busy to tell of it."""
+    lines = beethoven("status").out.splitlines()
+    return next((line for line in lines if line.startswith("azure")), "")
 
 
 def test_status_and_doctor_show_what_a_running_node_was_told(tmp_path, azure):
