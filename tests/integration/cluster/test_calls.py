@@ -312,8 +312,8 @@ def test_calls_follow_a_role_whose_node_is_killed(apart, tmp_path):
         expected = sum(number in caller.replies for caller in callers)
         lost = sum(number in caller.errors for caller in callers)
         assert expected <= written.count(str(number)) <= expected + lost
-    # Usually one, on a machine that is busy with other tests.
-    assert took < 5
+    # Usually one; more on a machine that is busy with other tests.
+    assert took < 10
 
 
 def test_calls_wait_for_a_role_that_is_being_started(apart):
@@ -366,21 +366,21 @@ def test_a_frozen_node_costs_the_others_nothing(apart):
         os.kill(beacon, signal.SIGSTOP)
         began = clock.monotonic()
         casts = threads.submit(here.cast, "delta", ("note", "all"), to="all")
-        asked = [threads.submit(each.multi_call, "delta", "where", 2) for each in (here, far)]
-        asked.append(threads.submit(lambda: asyncio.run(_ask_all(here, 2))))
-        calls = [threads.submit(far.call, "delta", "where", 2) for _ in range(8)]
+        asked = [threads.submit(each.multi_call, "delta", "where", 3) for each in (here, far)]
+        asked.append(threads.submit(lambda: asyncio.run(_ask_all(here, 3))))
+        calls = [threads.submit(far.call, "delta", "where", 3) for _ in range(8)]
         casts.result()
-        # It waits for the one that does not answer, but for no longer than a dial takes.
-        assert clock.monotonic() - began < 3.0
+        # It waits for the one that does not answer, but for a dial at most: 1 s, not 5.
+        assert clock.monotonic() - began < 4.0
         assert {call.result() for call in calls} <= {"two", "three"}
         for each in asked:
             replies, errors = each.result()
             assert replies == {"two": "two", "three": "three"}
             assert {node: str(error) for node, error in errors.items()} == {
-                "one": "delta on one: no reply within 2 s"
+                "one": "delta on one: no reply within 3 s"
             }
             assert isinstance(errors["one"], CallTimeout)
-        assert clock.monotonic() - began < 5.0
+        assert clock.monotonic() - began < 7.0
         noted = {node: far.call("delta", "answers", to=node) for node in ("two", "three")}
         assert noted == {"two": ["all"], "three": ["all"]}
         os.kill(beacon, signal.SIGCONT)
