@@ -64,13 +64,15 @@ class Machines:
             return NodeClient.find(name).status()
         return {"node": {}, "members": [], "roles": []}
 
+    def told(self, name):
+        """Return what a node tells of all that live in its eyes."""
+        return [each for each in self.status(name)["members"] if each["state"] == "alive"]
+
     def members(self, name):
         """Return `{name: (host, zone)}` of all that live in the eyes of a node."""
-        told = self.status(name)["members"]
         return {
             each["name"]: (each["address"].partition(":")[0], each["zone"])
-            for each in told
-            if each["state"] == "alive"
+            for each in self.told(name)
         }
 
     def hosts(self, name):
