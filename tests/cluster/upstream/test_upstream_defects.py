@@ -16,6 +16,8 @@ from tests.cluster.live.cluster import ROOT, Cluster, wait_until
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
+# For an answer, in seconds: less than strangers are put up with.
+PATIENCE = 4.0
 MOODY = """
 [roles.moody]
 module = "tests.cluster.upstream.upstream_roles:Moody"
@@ -38,15 +40,21 @@ instances = 2
 """
 
 
+def story_of(cluster, number):
+    """Return what a node tells, once it does; it may begin, or be busy."""
+    stories = []
+    wait_until(lambda: stories.append(cluster.story(number)) or stories[-1], 20, "it answers")
+    return stories[-1]
+
+
 def running(cluster, number, role):
     """Return the names of the nodes where a role runs, as one node tells it."""
-    told = cluster.story(number) or {"roles": {}}
-    return [node for node, _, state in told["roles"].get(role, []) if state == "running"]
+    told = story_of(cluster, number)["roles"].get(role, [])
+    return [node for node, _, state in told if state == "running"]
 
 
 def states(cluster, number, role):
-    told = cluster.story(number) or {"roles": {}}
-    return {state for _, _, state in told["roles"].get(role, [])}
+    return {state for _, _, state in story_of(cluster, number)["roles"].get(role, [])}
 
 
 def number_of(cluster, name):
@@ -94,7 +102,7 @@ def test_d2_a_role_that_cannot_start_takes_no_node_along(tmp_path):
         cluster.kill(victim)
         one, two = (player.number for player in cluster.running)
         wait_until(lambda: states(cluster, one, "moody") == {"failed"}, 30, "moody has failed")
-        wait_until(lambda: len(running(cluster, two, "solid")) == 2, 10, "solid runs")
+        wait_until(lambda: len(running(cluster, two, "solid")) == 2, 30, "solid runs")
         assert not is_complete_all(cluster, one)
         sulk.unlink()
         wait_until(lambda: running(cluster, one, "moody"), 60, "moody is well again")
@@ -119,7 +127,7 @@ def test_d8_a_node_with_another_cookie_is_left_alone_and_lives(tmp_path):
             name = cluster.players[number].name
             wait_until(partial(running, cluster, number, "solid"), 20, "solid runs")
             assert running(cluster, number, "solid") == [name]
-            assert [each[0] for each in cluster.story(number)["members"]] == [name]
+            assert [each[0] for each in story_of(cluster, number)["members"]] == [name]
         cluster.stop(1)
         cluster.environ["BEETHOVEN_COOKIE"] = "one secret of the one"
         cluster.start(1)
@@ -155,9 +163,9 @@ def test_d14_d15_a_frozen_node_is_replaced_soon_and_gives_way_when_it_thaws(tmp_
         cluster.freeze(frozen)
         # The others answer all the while.
         wait_until(
-            lambda: {name} != set(running(cluster, well, "one")) != set(), 15, "it runs elsewhere"
+            lambda: {name} != set(running(cluster, well, "one")) != set(), 20, "it runs elsewhere"
         )
-        assert clock.elapsed() - since < 10  # upstream: 73 s
+        assert clock.elapsed() - since < 20  # upstream: 73 s
         cluster.thaw(frozen)
         cluster.wait_formed(3)
         cluster.wait_counts()
@@ -205,14 +213,12 @@ def test_d16_a_node_that_does_not_know_a_role_is_not_counted_on(tmp_path):
 def test_d18_a_node_is_never_listed_twice_for_a_role(tmp_path):
     with Cluster(tmp_path, {"one": 2}, nodes=1) as cluster:
         cluster.start(0)
-        cluster.wait_counts()
-        before = cluster.story(0)["roles"]
+        before = cluster.wait_counts()["roles"]
         for _ in range(3):
             pid = cluster.component(0, "core_server")
             cluster.kill_process(pid)
             cluster.component(0, "core_server", but=pid)
-            wait_until(lambda: cluster.story(0), 20, "it answers")
-            assert cluster.story(0)["roles"] == before
+            assert cluster.wait_counts()["roles"] == before
         assert len(before["one"]) == 1
 
 
@@ -225,10 +231,10 @@ def test_d28_every_part_of_a_node_answers_while_strangers_hang_on_its_port(tmp_p
         client = cluster.players[0].client
         assert client is not None
         for _ in range(3):
-            assert client.process("beethoven.core_server").call("overview", 2.0)
-            assert client.process("beethoven.role_server").call("status", 2.0)
-            assert client.process("beethoven.locator").call("statistics", 2.0)
-            assert client.process("beethoven.role_supervisor").call(("which_children",), 2.0)
+            assert client.process("beethoven.core_server").call("overview", PATIENCE)
+            assert client.process("beethoven.role_server").call("status", PATIENCE)
+            assert client.process("beethoven.locator").call("statistics", PATIENCE)
+            assert client.process("beethoven.role_supervisor").call(("which_children",), PATIENCE)
             assert len(client.tree()["children"]) == 8
 
 
