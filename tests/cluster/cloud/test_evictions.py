@@ -31,6 +31,8 @@ PACE = 2.4
 SLOW = 2.0
 # From the notice of a freeze to the freeze, and how long that lasts.
 FREEZE, FROZEN = 4.0, 6.0
+# So much later than announced may it begin and end.
+LATE = 1.5
 ONCE = {"solo": Work(), "slow": Work(slow=SLOW)}
 
 
@@ -280,7 +282,7 @@ def check_freeze(machines, victim, frozen):
     machines.wait_counts()
     machines.wait_exact()
     assert machines.beats(victim, Span(frozen.since - 2.0, frozen.since))
-    assert not machines.beats(victim, Span(frozen.since + 0.5, frozen.until - 0.5))
+    assert not machines.beats(victim, Span(frozen.since + LATE, frozen.until - LATE))
     others = {0, 1, 2} - {victim}
     assert all(machines.beats(each, frozen) for each in others)
 
