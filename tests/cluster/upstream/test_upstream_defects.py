@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -42,9 +43,14 @@ instances = 2
 
 def story_of(cluster, number):
     """Return what a node tells, once it does; it may begin, or be busy."""
-    stories = []
-    wait_until(lambda: stories.append(cluster.story(number)) or stories[-1], 20, "it answers")
-    return stories[-1]
+    found: list[Any] = [None]
+
+    def is_told():
+        found[0] = cluster.story(number)
+        return found[0]
+
+    wait_until(is_told, 20, "it answers")
+    return found[0]
 
 
 def running(cluster, number, role):
