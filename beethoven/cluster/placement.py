@@ -5,7 +5,8 @@ Places that are valid are kept; what exceeds the wanted number goes by the role'
 filled on the least busy node; then, within a budget, instances move from the busiest to the least
 busy. Ties are broken by rendezvous hashing. No clock, no `hash()`, no order of the inputs matters.
 
-A cordoned node gets nothing new. What it has goes to other nodes, and stays if there are none.
+A cordoned node gets nothing new but what would run nowhere else, or only where it failed lately.
+What it has goes to other nodes, and stays if there are none.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
