@@ -20,7 +20,8 @@ from beethoven.runtime.names import socket_path
 from beethoven.runtime.reason import ExitReason, ReasonKind
 from beethoven.runtime.unixsocket import close_quietly, connect, limit_wait
 
-_REASON_TIMEOUT: Final = 2.0
+# How long to wait for the burial of a process that gave no reason; a fork server may be held up.
+_REASON_TIMEOUT: Final = 5.0
 # Longer waits do not fit into what the kernel takes, in seconds.
 _LONGEST_WAIT: Final = 86_400.0
 _pack_header = framing.HEADER.pack

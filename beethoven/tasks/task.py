@@ -33,7 +33,7 @@ from beethoven.tasks.work import Work, pack, work_of
 from beethoven.vocabulary import BRUTAL_KILL, INFINITY, Restart
 
 # How long the fork server is asked how a process ended that was gone before it could be asked.
-_REASON_TIMEOUT: Final = 2.0
+_REASON_TIMEOUT: Final = 5.0
 
 # Processes that have given their results: they end, and are let go of with the next start.
 _leaving: list[Child] = []
