@@ -51,9 +51,10 @@ def test_nothing_stays_of_a_message_at_either_side(options):
     assert len(found) == (2 if "--nodes" in options else 1)
     for way, each in found.items():
         assert each["count"] == (200 if way == "large" else 20_000)
-        # Both sides hear of nodes now and then: there a few objects may come and go by themselves.
-        for side in () if "--nodes" in options else ("caller", "role"):
-            assert each["after"][side]["objects"] == each["before"][side]["objects"]
+        # Where both sides hear of nodes now and then, a few objects come and go by themselves.
+        few = 100 if "--nodes" in options else 0
+        for side in ("caller", "role"):
+            assert abs(each["after"][side]["objects"] - each["before"][side]["objects"]) <= few
 
 
 def told(*outcomes: Outcome) -> list[Told]:
