@@ -122,6 +122,7 @@ def test_a_killed_role_takes_its_program_along_at_once(tmp_path):
         os.kill(role, signal.SIGKILL)
         # It would have 60 s.
         wait_until(lambda: all_gone(pids))
+        running.wait_running("it", but=role)
         assert program(running) not in pids
         running.kill()
 
