@@ -5,6 +5,7 @@ However far it had come with what it was doing: nobody of the old generation liv
 new one begins before, and in the end the whole subtree runs once.
 """
 
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -332,6 +333,6 @@ def test_the_tree_of_a_killed_root_is_gone_with_those_that_are_stuck(journal, nu
     inner = Supervisor.child_spec("inner", [stuck, journal.worker("c")])
     with tree(journal.worker("a"), inner) as root:
         freeze(instances(journal, "c")[-1])
-        kill(root.ref.pid)
+        os.kill(root.ref.pid, number)
         root.wait(10)
         wait_until(lambda: running(journal) == [])
